@@ -1,0 +1,412 @@
+//! `${ … }`: a bounded CEL expression over the task's input and the results of earlier steps.
+//!
+//! CEL itself has no budget, so an expression is bounded when it is compiled (length, nodes, nesting of comprehensions, what a
+//! comprehension may range over), and the lists it ranges over are bounded when it is evaluated. Plain paths such as
+//! `task.input.lines`, which most mappings are, never enter CEL at all.
+
+use crate::ids::StepName;
+use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use serde_json::Value;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// A compiled expression.
+#[derive(Clone)]
+pub struct Expression(Arc<Compiled>);
+
+struct Compiled {
+    source: String,
+    form: Form,
+    steps: BTreeSet<StepName>,
+    nesting: usize,
+}
+
+enum Form {
+    Path(Vec<String>),
+    Cel(cel::Program),
+}
+
+/// Why a text is not an acceptable expression.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidExpression {
+    /// Longer than [`Expression::BYTES_MAX`].
+    #[error("the expression is {0} bytes long; at most {max} are accepted", max = Expression::BYTES_MAX)]
+    TooLong(usize),
+    /// CEL's own parser refuses it. The column counts from 1.
+    #[error("{message} (column {column} of the expression)")]
+    Syntax {
+        /// What the parser says.
+        message: String,
+        /// Where, in characters from 1.
+        column: usize,
+    },
+    /// More syntax nodes than [`Expression::NODES_MAX`].
+    #[error("the expression has more than {max} parts", max = Expression::NODES_MAX)]
+    TooLarge,
+    /// Comprehensions inside comprehensions inside comprehensions.
+    #[error("`map`, `filter`, `all` and `exists` may be nested at most {max} deep", max = Expression::NESTING_MAX)]
+    TooNested,
+    /// A comprehension ranges over something that is computed.
+    #[error("`map`, `filter`, `all` and `exists` may only range over a value such as `task.input.lines`, or over another of them")]
+    ComputedRange,
+    /// A name that does not exist.
+    #[error("`{0}` does not exist here; expressions know `task.input` and `steps.<name>.result`")]
+    UnknownName(String),
+}
+
+/// Why an expression has no value for this task.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`${{ {source_text} }}` has no value: {reason}")]
+pub struct NoValue {
+    source_text: String,
+    reason: String,
+}
+
+/// What an expression may look at.
+pub trait Scope {
+    /// The task's input.
+    fn task_input(&self) -> &Value;
+    /// The result of a step, if it has succeeded.
+    fn step_result(&self, step: &str) -> Option<&Value>;
+}
+
+impl Expression {
+    /// The longest source, in bytes.
+    pub const BYTES_MAX: usize = 1024;
+    /// The most syntax nodes.
+    pub const NODES_MAX: usize = 256;
+    /// The deepest nesting of comprehensions.
+    pub const NESTING_MAX: usize = 2;
+    /// The longest list below a value that a comprehension may range over, by nesting: one level, two levels.
+    pub const LIST_MAX: [usize; Self::NESTING_MAX] = [20_000, 300];
+
+    /// Compiles and bounds a source text.
+    ///
+    /// # Errors
+    /// See [`InvalidExpression`].
+    pub fn compile(source: &str) -> Result<Self, InvalidExpression> {
+        let source = source.trim();
+        if source.len() > Self::BYTES_MAX {
+            return Err(InvalidExpression::TooLong(source.len()));
+        }
+        let program = cel::Program::compile(source).map_err(|errors| syntax_error(&errors))?;
+        let mut survey = Survey::default();
+        survey.walk(program.expression(), 0, &mut Vec::new())?;
+        let form = match plain_path(program.expression()) {
+            Some(path) => Form::Path(path),
+            None => Form::Cel(program),
+        };
+        Ok(Self(Arc::new(Compiled {
+            source: source.to_owned(),
+            form,
+            steps: survey.steps,
+            nesting: survey.nesting,
+        })))
+    }
+
+    /// The source text.
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// The steps whose results it reads.
+    pub fn steps(&self) -> &BTreeSet<StepName> {
+        &self.0.steps
+    }
+
+    /// The value for one task.
+    ///
+    /// # Errors
+    /// A field that is not there, types that do not fit, or a list too long for a comprehension.
+    pub fn evaluate(&self, scope: &dyn Scope) -> Result<Value, NoValue> {
+        match &self.0.form {
+            Form::Path(path) => self.follow(path, scope).cloned(),
+            Form::Cel(program) => self.run(program, scope),
+        }
+    }
+
+    fn no_value(&self, reason: impl Into<String>) -> NoValue {
+        NoValue { source_text: self.0.source.clone(), reason: reason.into() }
+    }
+
+    fn follow<'s>(&self, path: &[String], scope: &'s dyn Scope) -> Result<&'s Value, NoValue> {
+        let (mut value, mut seen, fields) = match path {
+            [task, input, fields @ ..] if task == "task" && input == "input" => {
+                (scope.task_input(), "task.input".to_owned(), fields)
+            }
+            [steps, name, result, fields @ ..] if steps == "steps" && result == "result" => {
+                let value = scope
+                    .step_result(name)
+                    .ok_or_else(|| self.no_value(format!("step `{name}` has no result")))?;
+                (value, format!("steps.{name}.result"), fields)
+            }
+            _ => return Err(self.no_value("it names nothing that exists")),
+        };
+        for field in fields {
+            value = value
+                .get(field)
+                .ok_or_else(|| self.no_value(format!("`{seen}` has no field `{field}`")))?;
+            seen = format!("{seen}.{field}");
+        }
+        Ok(value)
+    }
+
+    fn run(&self, program: &cel::Program, scope: &dyn Scope) -> Result<Value, NoValue> {
+        let longest = self.0.nesting.checked_sub(1).map(|level| Self::LIST_MAX[level]);
+        let admit = |value: &Value| match longest {
+            Some(max) if longest_list(value) > max => {
+                Err(self.no_value(format!("a list is longer than {max}, the limit for ranging at this nesting")))
+            }
+            _ => Ok(to_cel(value)),
+        };
+        let mut steps = HashMap::new();
+        for step in &self.0.steps {
+            if let Some(result) = scope.step_result(step.as_str()) {
+                steps.insert(key(step.as_str()), map([("result", admit(result)?)]));
+            }
+        }
+        let mut context = cel::Context::default();
+        context.add_variable_from_value("task", map([("input", admit(scope.task_input())?)]));
+        context.add_variable_from_value("steps", cel::Value::Map(cel::objects::Map { map: Arc::new(steps) }));
+        let value = program.execute(&context).map_err(|error| self.no_value(error.to_string()))?;
+        value.json().map_err(|error| self.no_value(error.to_string()))
+    }
+}
+
+impl std::fmt::Debug for Expression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "${{ {} }}", self.0.source)
+    }
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.source == other.0.source
+    }
+}
+
+fn syntax_error(errors: &cel::ParseErrors) -> InvalidExpression {
+    match errors.errors.first() {
+        Some(error) => InvalidExpression::Syntax {
+            message: error.msg.chars().take(200).collect(),
+            column: usize::try_from(error.pos.1).unwrap_or(0).max(1),
+        },
+        None => InvalidExpression::Syntax { message: "not an expression".into(), column: 1 },
+    }
+}
+
+fn key(text: &str) -> cel::objects::Key {
+    cel::objects::Key::String(Arc::new(text.to_owned()))
+}
+
+fn map<const N: usize>(entries: [(&str, cel::Value); N]) -> cel::Value {
+    let map = entries.into_iter().map(|(name, value)| (key(name), value)).collect();
+    cel::Value::Map(cel::objects::Map { map: Arc::new(map) })
+}
+
+fn longest_list(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(longest_list).fold(items.len(), usize::max),
+        Value::Object(members) => members.values().map(longest_list).fold(members.len(), usize::max),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
+/// Whole numbers become CEL integers, so that they compare with literals such as `1`.
+fn to_cel(value: &Value) -> cel::Value {
+    match value {
+        Value::Null => cel::Value::Null,
+        Value::Bool(flag) => cel::Value::Bool(*flag),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(integer), _) => cel::Value::Int(integer),
+            (None, Some(unsigned)) => cel::Value::UInt(unsigned),
+            (None, None) => cel::Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(text) => cel::Value::String(Arc::new(text.clone())),
+        Value::Array(items) => cel::Value::List(Arc::new(items.iter().map(to_cel).collect())),
+        Value::Object(members) => {
+            let map = members.iter().map(|(name, member)| (key(name), to_cel(member))).collect();
+            cel::Value::Map(cel::objects::Map { map: Arc::new(map) })
+        }
+    }
+}
+
+/// `a.b.c` as its names; anything else is none.
+fn plain_path(expression: &IdedExpr) -> Option<Vec<String>> {
+    match &expression.expr {
+        Expr::Ident(name) => Some(vec![name.clone()]),
+        Expr::Select(select) if !select.test => {
+            let mut path = plain_path(&select.operand)?;
+            path.push(select.field.clone());
+            Some(path)
+        }
+        _ => None,
+    }
+}
+
+#[derive(Default)]
+struct Survey {
+    nodes: usize,
+    nesting: usize,
+    steps: BTreeSet<StepName>,
+}
+
+impl Survey {
+    fn walk(&mut self, node: &IdedExpr, depth: usize, bound: &mut Vec<String>) -> Result<(), InvalidExpression> {
+        self.nodes += 1;
+        if self.nodes > Expression::NODES_MAX {
+            return Err(InvalidExpression::TooLarge);
+        }
+        if let Some(path) = plain_path(node)
+            && !bound.contains(&path[0])
+        {
+            return self.name(&path);
+        }
+        match &node.expr {
+            Expr::Unspecified | Expr::Literal(_) | Expr::Ident(_) => Ok(()),
+            Expr::Select(select) => self.walk(&select.operand, depth, bound),
+            Expr::Call(call) => {
+                if let Some(target) = &call.target {
+                    self.walk(target, depth, bound)?;
+                }
+                call.args.iter().try_for_each(|argument| self.walk(argument, depth, bound))
+            }
+            Expr::List(list) => list.elements.iter().try_for_each(|element| self.walk(element, depth, bound)),
+            Expr::Map(map) => map.entries.iter().try_for_each(|entry| self.entry(&entry.expr, depth, bound)),
+            Expr::Struct(given) => given.entries.iter().try_for_each(|entry| self.entry(&entry.expr, depth, bound)),
+            Expr::Comprehension(comprehension) => {
+                let depth = depth + 1;
+                self.nesting = self.nesting.max(depth);
+                if depth > Expression::NESTING_MAX {
+                    return Err(InvalidExpression::TooNested);
+                }
+                if !is_plain_range(&comprehension.iter_range) {
+                    return Err(InvalidExpression::ComputedRange);
+                }
+                self.walk(&comprehension.iter_range, depth - 1, bound)?;
+                let outer = bound.len();
+                bound.push(comprehension.iter_var.clone());
+                bound.extend(comprehension.iter_var2.clone());
+                bound.push(comprehension.accu_var.clone());
+                for inner in [
+                    &comprehension.accu_init,
+                    &comprehension.loop_cond,
+                    &comprehension.loop_step,
+                    &comprehension.result,
+                ] {
+                    self.walk(inner, depth, bound)?;
+                }
+                bound.truncate(outer);
+                Ok(())
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: &EntryExpr, depth: usize, bound: &mut Vec<String>) -> Result<(), InvalidExpression> {
+        match entry {
+            EntryExpr::StructField(field) => self.walk(&field.value, depth, bound),
+            EntryExpr::MapEntry(entry) => {
+                self.walk(&entry.key, depth, bound)?;
+                self.walk(&entry.value, depth, bound)
+            }
+        }
+    }
+
+    fn name(&mut self, path: &[String]) -> Result<(), InvalidExpression> {
+        let unknown = || InvalidExpression::UnknownName(path.join("."));
+        match path {
+            [task, input, ..] if task == "task" && input == "input" => Ok(()),
+            [steps, name, result, ..] if steps == "steps" && result == "result" => {
+                self.steps.insert(StepName::new(name).map_err(|_| unknown())?);
+                Ok(())
+            }
+            _ => Err(unknown()),
+        }
+    }
+}
+
+fn is_plain_range(range: &IdedExpr) -> bool {
+    match &range.expr {
+        Expr::Ident(_) | Expr::Comprehension(_) => true,
+        Expr::Select(select) => is_plain_range(&select.operand),
+        Expr::List(list) => list.elements.iter().all(|element| !matches!(element.expr, Expr::Comprehension(_))),
+        Expr::Call(call) => call.func_name == "_[_]" && call.args.iter().all(|argument| {
+            matches!(argument.expr, Expr::Literal(_)) || is_plain_range(argument)
+        }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    struct Given(Value, Value);
+
+    impl Scope for Given {
+        fn task_input(&self) -> &Value {
+            &self.0
+        }
+        fn step_result(&self, step: &str) -> Option<&Value> {
+            self.1.get(step)
+        }
+    }
+
+    fn scope() -> Given {
+        Given(
+            json!({ "lines": [{ "sku": "A", "quantity": 2 }, { "sku": "B", "quantity": 3 }], "name": "Ada" }),
+            json!({ "charge": { "amount": 12.5, "currency": "GBP" } }),
+        )
+    }
+
+    fn value(source: &str) -> Result<Value, String> {
+        let expression = Expression::compile(source).map_err(|error| error.to_string())?;
+        expression.evaluate(&scope()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn expressions_read_the_task_and_earlier_results() {
+        let table = [
+            ("task.input.name", json!("Ada")),
+            ("steps.charge.result.amount", json!(12.5)),
+            ("size(task.input.lines)", json!(2)),
+            ("task.input.lines.map(line, line.sku)", json!(["A", "B"])),
+            ("task.input.lines.filter(line, line.quantity > 2).map(line, line.sku)", json!(["B"])),
+            ("task.input.lines[0].quantity + 1", json!(3)),
+            ("steps.charge.result.currency == 'GBP' ? 'home' : 'abroad'", json!("home")),
+            ("has(task.input.coupon)", json!(false)),
+        ];
+        for (source, expected) in table {
+            assert_eq!(value(source), Ok(expected), "{source}");
+        }
+    }
+
+    #[test]
+    fn an_expression_without_a_value_says_what_is_missing() {
+        let error = value("task.input.customer.email").expect_err("no customer");
+        assert_eq!(error, "`${ task.input.customer.email }` has no value: `task.input` has no field `customer`");
+        assert!(value("steps.refund.result.id").expect_err("no step").contains("step `refund` has no result"));
+    }
+
+    #[test]
+    fn unbounded_expressions_are_refused_when_they_are_compiled() {
+        let compile = |source: &str| Expression::compile(source).err();
+        assert!(matches!(compile(&"1+".repeat(600)), Some(InvalidExpression::TooLong(_))));
+        assert!(matches!(compile("1 +"), Some(InvalidExpression::Syntax { .. })));
+        let nested = "task.input.a.exists(a, task.input.a.exists(b, task.input.a.exists(c, a == c)))";
+        assert_eq!(compile(nested), Some(InvalidExpression::TooNested));
+        assert_eq!(compile("(task.input.a + task.input.a).map(a, a)"), Some(InvalidExpression::ComputedRange));
+        assert_eq!(compile(&["1"; 300].join("+")), Some(InvalidExpression::TooLarge));
+        for unknown in ["foo", "task.output", "steps", "steps.charge", "task", "item.x", "env.HOME"] {
+            assert_eq!(compile(unknown), Some(InvalidExpression::UnknownName(unknown.into())), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_list_too_long_for_a_nested_comprehension_has_no_value() {
+        let long = Given(json!({ "a": (0..301).collect::<Vec<_>>() }), json!({}));
+        let twice = Expression::compile("task.input.a.exists(a, task.input.a.exists(b, a + b < 0))").expect("valid");
+        assert!(twice.evaluate(&long).expect_err("too long").to_string().contains("longer than 300"));
+    }
+}
