@@ -22,6 +22,10 @@ pub mod template;
 pub mod time;
 pub mod workflow;
 
+pub use event::{Entry, Event, Target};
+pub use task::{Submission, Task, TaskStatus};
+pub use workflow::Workflow;
+
 pub use contract::{Contract, Schema};
 
 pub use failure::{Failure, FailureKind};

@@ -70,15 +70,15 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// How long to wait after `attempt` failed; `None` if it was the last.
     ///
-    /// A lost worker says nothing about the step, so the next attempt follows at once. Everything else waits for the larger of
+    /// A lost worker, or one that stopped its handlers to shut down, says nothing about the step, so the next attempt follows at once. Everything else waits for the larger of
     /// the policy's delay and the worker's `retry_after`.
     pub fn delay_after(&self, attempt: AttemptNumber, failure: &Failure, seed: u64) -> Option<Duration> {
         if attempt.0 >= self.attempts_max || self.non_retryable.contains(&failure.code) {
             return None;
         }
         match failure.kind {
-            FailureKind::Permanent | FailureKind::Contract | FailureKind::Cancelled => None,
-            FailureKind::Lost => Some(Duration::ZERO),
+            FailureKind::Permanent | FailureKind::Contract => None,
+            FailureKind::Lost | FailureKind::Cancelled => Some(Duration::ZERO),
             FailureKind::Retryable | FailureKind::TimedOut => {
                 let wish = failure.retry_after.unwrap_or_default().min(Self::RETRY_AFTER_MAX);
                 Some(self.delay(attempt, seed).max(wish))

@@ -1,0 +1,128 @@
+//! A worker has a free slot for a ready step.
+
+use super::{Decision, Effect, TaskScope, Turn, object_of};
+use crate::contract::{Contract, Schema};
+use crate::event::{Event, Target};
+use crate::failure::{Failure, FailureKind, code};
+use crate::ids::{AttemptToken, Digest, StepIndex};
+use crate::payload::Payload;
+use crate::task::{StepState, Task};
+use crate::time::Timestamp;
+use serde_json::json;
+use std::time::Duration;
+
+/// Who will run the attempt, and under which contract.
+#[derive(Debug, Clone)]
+pub struct Assignment<'c> {
+    /// Drawn by the caller.
+    pub token: AttemptToken,
+    /// Who is asked.
+    pub target: Target,
+    /// The contract that the worker's build announced, and its digest.
+    pub contract: Option<(Digest, &'c Contract)>,
+}
+
+/// Plain responders do not heartbeat, so an attempt of theirs always has a deadline.
+pub const RESPONDER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Opens the next attempt of a ready step, or fails the step if its input cannot be built.
+///
+/// A step that is not ready is left alone: the decision is empty. So a queue entry that is out of date does no harm.
+pub fn dispatch(task: &mut Task, step: StepIndex, assignment: &Assignment<'_>, now: Timestamp) -> Decision {
+    let mut turn = Turn::new(task, now);
+    if !matches!(turn.task.progress(step).state, StepState::Ready { .. }) {
+        return turn.finish();
+    }
+    let worker_contract = assignment.contract.map(|(_, contract)| contract);
+    let input = match input_of(turn.task, step, worker_contract) {
+        Ok(input) => input,
+        Err(failure) => {
+            turn.fail_step(step, failure);
+            return turn.finish();
+        }
+    };
+    let running = match (&assignment.target, turn.task.workflow.step(step).timeouts.running) {
+        (Target::Session(_), running) => running,
+        (Target::Responders, running) => Some(running.unwrap_or(RESPONDER_TIMEOUT)),
+    };
+    let attempt = turn.task.next_attempt(step);
+    turn.emit(Event::AttemptStarted {
+        step,
+        attempt,
+        token: assignment.token,
+        target: assignment.target.clone(),
+        contract: assignment.contract.map(|(digest, _)| digest),
+        deadline: running.map(|running| now.after(running)),
+    });
+    let dependencies = dependencies_of(turn.task, step);
+    turn.effects.push(Effect::Ask { step, input, dependencies });
+    turn.set_timer(step);
+    turn.finish()
+}
+
+/// What an open attempt was asked, once more: for announcing it again. None if no attempt is open.
+pub fn ask_again(task: &Task, step: StepIndex) -> Option<Effect> {
+    task.open_attempt(step)?;
+    let input = input_of(task, step, None).ok()?;
+    Some(Effect::Ask { step, input, dependencies: dependencies_of(task, step) })
+}
+
+fn dependencies_of(task: &Task, step: StepIndex) -> Payload {
+    object_of(task, task.workflow.step(step).depends_on.iter().copied())
+}
+
+/// The step's input: the mapping's value, or the task's input; checked against the manifest's and the worker's contract.
+fn input_of(task: &Task, step: StepIndex, worker: Option<&Contract>) -> Result<Payload, Failure> {
+    let definition = task.workflow.step(step);
+    let input = match &definition.input {
+        None => task.submission.input.clone(),
+        Some(template) => {
+            let value = template.evaluate(&TaskScope::new(task)).map_err(|missing| {
+                Failure::new(FailureKind::Contract, code::expression_failed(), format!("input: {missing}"))
+            })?;
+            Payload::of(&value)
+        }
+    };
+    if input.bytes().len() > Payload::BYTES_MAX {
+        let message = format!("the input is {} bytes; at most {} are sent", input.bytes().len(), Payload::BYTES_MAX);
+        return Err(Failure::new(FailureKind::Contract, code::contract_input_violated(), message));
+    }
+    let schemas = [definition.contract.input.as_ref(), worker.and_then(|contract| contract.input.as_ref())];
+    check(&input, &schemas).map_err(|violations| {
+        Failure::new(
+            FailureKind::Contract,
+            code::contract_input_violated(),
+            format!("the input of `{}` does not fit the contract: {}", definition.capability, first(&violations)),
+        )
+        .with_details(Payload::of(&json!({ "violations": violations })))
+    })?;
+    Ok(input)
+}
+
+/// Checks a payload against every schema that is there; reads its JSON only if one is.
+pub(super) fn check(payload: &Payload, schemas: &[Option<&Schema>]) -> Result<(), Vec<crate::contract::Violation>> {
+    if schemas.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    let value = payload.value();
+    let mut checked: Option<Digest> = None;
+    for schema in schemas.iter().flatten() {
+        if checked == Some(schema.digest()) {
+            continue;
+        }
+        let violations = schema.violations(&value);
+        if !violations.is_empty() {
+            return Err(violations);
+        }
+        checked = Some(schema.digest());
+    }
+    Ok(())
+}
+
+/// The first violation in words.
+pub(super) fn first(violations: &[crate::contract::Violation]) -> String {
+    violations.first().map_or_else(String::new, |violation| {
+        let pointer = if violation.pointer.is_empty() { "the value itself" } else { &violation.pointer };
+        format!("at {pointer}: {}", violation.message)
+    })
+}
