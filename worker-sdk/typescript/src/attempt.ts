@@ -4,7 +4,7 @@
  * exactly what production runs.
  */
 import type { StepContext } from "./context.js";
-import { Cancelled, ContractError, RETRYABLE_CODE, StepError, type Violation } from "./errors.js";
+import { Cancelled, ContractError, HANDLER_CODE, StepError, type Violation } from "./errors.js";
 import { FailureKind } from "./gen/tasker/worker/v1/worker_pb.js";
 import { PROGRESS_BYTES_MAX } from "./limits.js";
 import type { Logger } from "./log.js";
@@ -248,9 +248,9 @@ export class Attempt implements StepContext {
  */
 export async function breachOf(definition: StepDefinition, error: StepError): Promise<ContractError | undefined> {
   const { errors } = definition;
-  // Contract failures and cancellations are the SDK's own; a retryable without a code of its own names none.
+  // Contract failures and cancellations are the SDK's own; an error without a code of its own names none.
   if (errors === undefined || error.kind === "contract" || error.kind === "cancelled") return undefined;
-  if (error.kind === "retryable" && error.code === RETRYABLE_CODE) return undefined;
+  if (error.code === HANDLER_CODE) return undefined;
   const contract = errors.get(error.code);
   if (contract === undefined) {
     return new ContractError("the handler failed with a code that its contract does not declare", {

@@ -2,6 +2,10 @@
  * How a handler says that a step failed. There are four kinds, because the
  * coordinator does four different things; anything else a handler throws counts
  * as retryable with the code `handler.error`.
+ *
+ * A code that breaks the protocol's rule is sent as `handler.error` with the
+ * original at the head of the message: a typing error in a code must not change
+ * the kind of the failure.
  */
 import { CODE_BYTES_MAX, VIOLATIONS_MAX } from "./limits.js";
 
@@ -21,32 +25,14 @@ export interface StepErrorOptions {
   cause?: unknown;
 }
 
-/** The code of a `Retryable` that was given none. */
-export const RETRYABLE_CODE = "handler.retryable";
+/** The code of an error that was given none, or none that the protocol accepts. */
+export const HANDLER_CODE = "handler.error";
 
 const CODE = /^[a-z0-9]+(?:[._][a-z0-9]+)*$/;
 
 /** Whether a text is an error code that the protocol accepts. */
 export function isErrorCode(code: string): boolean {
   return code.length <= CODE_BYTES_MAX && CODE.test(code);
-}
-
-/**
- * Turns any text into a code the protocol accepts (`Card-Declined!` becomes
- * `card_declined`). A wrong code must not change the kind of the failure, so
- * it is corrected rather than refused while a step runs.
- */
-export function toErrorCode(code: string): string {
-  if (isErrorCode(code)) return code;
-  const words = code
-    .replace(/([a-z0-9])([A-Z])/g, "$1_$2")
-    .toLowerCase()
-    .replace(/[^a-z0-9._]+/g, "_")
-    .replace(/[._]*\.[._]*/g, ".")
-    .replace(/_+/g, "_")
-    .slice(0, CODE_BYTES_MAX)
-    .replace(/^[._]+|[._]+$/g, "");
-  return words === "" ? "handler.error" : words;
 }
 
 /** What the four kinds have in common. Catch it to tell step errors from accidents. */
@@ -56,9 +42,10 @@ export abstract class StepError extends Error {
   readonly details: unknown;
 
   constructor(message: string, code: string, options: StepErrorOptions) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    const valid = isErrorCode(code);
+    super(valid ? message : `${code}: ${message}`, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = new.target.name;
-    this.code = toErrorCode(code);
+    this.code = valid ? code : HANDLER_CODE;
     this.details = options.details;
   }
 }
@@ -67,7 +54,7 @@ export abstract class StepError extends Error {
  * Another attempt may succeed: a timeout of somebody else, a lost connection.
  *
  * `afterMs` asks for a pause before the next attempt, in milliseconds from now;
- * without it the step's retry policy decides. The code is `handler.retryable`
+ * without it the step's retry policy decides. The code is `handler.error`
  * unless given.
  *
  * @example throw new Retryable("the bank is busy", { code: "bank.busy", afterMs: 5_000 });
@@ -77,7 +64,7 @@ export class Retryable extends StepError {
   readonly afterMs: number;
 
   constructor(message: string, options: StepErrorOptions & { afterMs?: number } = {}) {
-    super(message, options.code ?? RETRYABLE_CODE, options);
+    super(message, options.code ?? HANDLER_CODE, options);
     const afterMs = options.afterMs ?? 0;
     this.afterMs = Number.isFinite(afterMs) && afterMs > 0 ? Math.ceil(afterMs) : 0;
   }

@@ -4,7 +4,7 @@
  */
 import { create, toBinary } from "@bufbuild/protobuf";
 import { FailureKind, StepReplySchema } from "./gen/tasker/worker/v1/worker_pb.js";
-import { Cancelled, ContractError, Permanent, Retryable, StepError } from "./errors.js";
+import { Cancelled, ContractError, HANDLER_CODE, Permanent, Retryable, StepError } from "./errors.js";
 import { MESSAGE_BYTES_MAX } from "./limits.js";
 
 /** A result, as JSON bytes. */
@@ -39,7 +39,7 @@ const NO_BYTES = new Uint8Array(0);
 /** The failure that a thrown value stands for. */
 export function failureOf(thrown: unknown, payloadBytesMax: number): Failed {
   if (!(thrown instanceof StepError)) {
-    return failed(FailureKind.RETRYABLE, "handler.error", describe(thrown));
+    return failed(FailureKind.RETRYABLE, HANDLER_CODE, describe(thrown));
   }
   const details = encodeDetails(thrown.details, payloadBytesMax);
   const message = details.leftOut === undefined ? thrown.message : `${thrown.message} (${details.leftOut})`;
