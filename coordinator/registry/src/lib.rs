@@ -1,1 +1,13 @@
-//! (being built)
+//! Who can do what: systems, their capabilities with contracts, and the workers that live now.
+//!
+//! Pure: instants are parameters, nothing is sent from here. Contracts and systems are stored by the runtime's commit; workers
+//! are not stored at all, because they announce themselves again.
+//!
+//! Start reading at [`registry::Registry`]; what workers say and are told is in [`message`].
+
+pub mod message;
+pub mod registry;
+pub mod session;
+
+pub use registry::{Capability, Registry, System};
+pub use session::{Session, SessionKey};

@@ -1,0 +1,279 @@
+//! Systems, capabilities and live sessions.
+
+use crate::message::{AnnouncedCapability, Announcement, SessionState};
+use crate::session::{Session, SessionKey};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tasker_engine::{CapabilityName, Contract, Digest, Namespace, SystemName, Timestamp};
+
+/// An owner of capabilities.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct System {
+    /// Where it can be reached over HTTP, if a manifest says so.
+    pub base_url: Option<String>,
+    /// Where its health can be asked, if a manifest says so.
+    pub health_check_url: Option<String>,
+    /// What it can do, by name.
+    pub capabilities: BTreeMap<CapabilityName, Capability>,
+}
+
+/// A thing a system can do, as it was last declared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Capability {
+    /// What goes in and out.
+    pub contract: Arc<Contract>,
+    /// Its digest.
+    pub digest: Digest,
+    /// One sentence for people.
+    pub description: String,
+    /// The running timeout its author asks for.
+    pub timeout: Option<Duration>,
+    /// Who declared it last.
+    pub source: Source,
+    /// When.
+    pub declared_at: Timestamp,
+}
+
+/// Who declared a capability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A manifest's `systems`.
+    Manifest,
+    /// A worker's hello.
+    Worker,
+}
+
+impl Source {
+    /// The word used in the API and in SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// A capability's declaration that must be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declared {
+    /// The tenant.
+    pub namespace: Namespace,
+    /// The owner.
+    pub system: SystemName,
+    /// Its name.
+    pub name: CapabilityName,
+    /// What is declared.
+    pub capability: Capability,
+}
+
+/// Why a hello is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No more sessions are accepted.
+    #[error("{max} workers are connected, the most that are accepted; stop some, or add a coordinator", max = Registry::SESSIONS_MAX)]
+    TooManySessions,
+    /// Out of range.
+    #[error("`slots` is {0}; give 1 to {max}", max = Registry::SLOTS_MAX)]
+    Slots(u32),
+    /// A worker that can do nothing.
+    #[error("the worker announces no capability; register at least one handler")]
+    NoCapability,
+}
+
+impl Refusal {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooManySessions => "worker.too_many",
+            Self::Slots(_) => "worker.slots_out_of_range",
+            Self::NoCapability => "worker.no_capability",
+        }
+    }
+
+    /// Whether saying hello again can help.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::TooManySessions)
+    }
+}
+
+/// Who can do what, now.
+#[derive(Debug, Default)]
+pub struct Registry {
+    systems: BTreeMap<(Namespace, SystemName), System>,
+    sessions: BTreeMap<SessionKey, Session>,
+    offers: BTreeMap<(Namespace, SystemName, CapabilityName), BTreeSet<SessionKey>>,
+    contracts: BTreeMap<Digest, Arc<Contract>>,
+}
+
+impl Registry {
+    /// The most sessions of one coordinator.
+    pub const SESSIONS_MAX: usize = 20_000;
+    /// The most attempts one session may run at once.
+    pub const SLOTS_MAX: u32 = 10_000;
+
+    /// Takes in what was stored; used once, at start.
+    pub fn restore(&mut self, declared: Declared) {
+        self.contracts.insert(declared.capability.digest, declared.capability.contract.clone());
+        let system = self.systems.entry((declared.namespace, declared.system)).or_default();
+        system.capabilities.insert(declared.name, declared.capability);
+    }
+
+    /// Takes in a stored contract that an open attempt may still refer to.
+    pub fn restore_contract(&mut self, digest: Digest, contract: Contract) {
+        self.contracts.insert(digest, Arc::new(contract));
+    }
+
+    /// Sets where a system can be reached.
+    pub fn locate(&mut self, namespace: &Namespace, name: &SystemName, base_url: Option<String>, health: Option<String>) {
+        let system = self.systems.entry((namespace.clone(), name.clone())).or_default();
+        if base_url.is_some() {
+            system.base_url = base_url;
+        }
+        if health.is_some() {
+            system.health_check_url = health;
+        }
+    }
+
+    /// Declares a capability. Returns what must be stored; none if nothing changed. A manifest that says nothing about the contract does
+    /// not wipe out what a worker said.
+    pub fn declare(
+        &mut self,
+        namespace: &Namespace,
+        system: &SystemName,
+        announced: &AnnouncedCapability,
+        source: Source,
+        now: Timestamp,
+    ) -> Option<Declared> {
+        let known = self.systems.entry((namespace.clone(), system.clone())).or_default();
+        let digest = announced.contract.digest();
+        if let Some(existing) = known.capabilities.get(&announced.name) {
+            let same = existing.digest == digest
+                && existing.description == announced.description
+                && existing.timeout == announced.timeout;
+            let says_nothing = announced.contract.is_empty() && announced.description.is_empty();
+            if same || (source == Source::Manifest && says_nothing) {
+                return None;
+            }
+        }
+        let contract = self.contracts.entry(digest).or_insert_with(|| Arc::new(announced.contract.clone())).clone();
+        let capability = Capability {
+            contract,
+            digest,
+            description: announced.description.clone(),
+            timeout: announced.timeout,
+            source,
+            declared_at: now,
+        };
+        known.capabilities.insert(announced.name.clone(), capability.clone());
+        Some(Declared { namespace: namespace.clone(), system: system.clone(), name: announced.name.clone(), capability })
+    }
+
+    /// A worker introduces itself, for the first time or again. Returns the declarations that must be stored.
+    ///
+    /// # Errors
+    /// Refuses a worker without capabilities, with impossible slots, or one too many.
+    pub fn announce(
+        &mut self,
+        key: SessionKey,
+        announcement: Announcement,
+        uptime: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<Declared>, Refusal> {
+        if announcement.capabilities.is_empty() {
+            return Err(Refusal::NoCapability);
+        }
+        if announcement.slots == 0 || announcement.slots > Self::SLOTS_MAX {
+            return Err(Refusal::Slots(announcement.slots));
+        }
+        if self.sessions.len() >= Self::SESSIONS_MAX && !self.sessions.contains_key(&key) {
+            return Err(Refusal::TooManySessions);
+        }
+        self.remove(&key);
+        let declared = announcement
+            .capabilities
+            .iter()
+            .filter_map(|capability| self.declare(&key.namespace, &key.system, capability, Source::Worker, now))
+            .collect();
+        let session = Session::new(key.clone(), announcement, uptime);
+        for capability in session.capabilities.keys() {
+            let offer = (key.namespace.clone(), key.system.clone(), capability.clone());
+            self.offers.entry(offer).or_default().insert(key.clone());
+        }
+        self.sessions.insert(key, session);
+        Ok(declared)
+    }
+
+    /// Forgets a session. Returns it if it was known.
+    pub fn remove(&mut self, key: &SessionKey) -> Option<Session> {
+        let session = self.sessions.remove(key)?;
+        for capability in session.capabilities.keys() {
+            let offer = (key.namespace.clone(), key.system.clone(), capability.clone());
+            if let Some(keys) = self.offers.get_mut(&offer) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.offers.remove(&offer);
+                }
+            }
+        }
+        Some(session)
+    }
+
+    /// The session, to be changed.
+    pub fn session_mut(&mut self, key: &SessionKey) -> Option<&mut Session> {
+        self.sessions.get_mut(key)
+    }
+
+    /// The session.
+    pub fn session(&self, key: &SessionKey) -> Option<&Session> {
+        self.sessions.get(key)
+    }
+
+    /// Every live session, in a stable order.
+    pub fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values()
+    }
+
+    /// Sessions that have been silent for longer than the lease.
+    pub fn expired(&self, uptime: Duration, lease: Duration) -> Vec<SessionKey> {
+        let silent = |session: &&Session| uptime.saturating_sub(session.heard_at) > lease;
+        self.sessions.values().filter(silent).map(|session| session.key.clone()).collect()
+    }
+
+    /// The sessions that offer a capability, draining ones included.
+    pub fn offering(
+        &self,
+        namespace: &Namespace,
+        system: &SystemName,
+        capability: &CapabilityName,
+    ) -> impl Iterator<Item = &Session> {
+        let offer = (namespace.clone(), system.clone(), capability.clone());
+        self.offers.get(&offer).into_iter().flatten().filter_map(|key| self.sessions.get(key))
+    }
+
+    /// Whether any active session offers the capability.
+    pub fn is_offered(&self, namespace: &Namespace, system: &SystemName, capability: &CapabilityName) -> bool {
+        self.offering(namespace, system, capability).any(|session| session.state == SessionState::Active)
+    }
+
+    /// The system, if anybody ever spoke of it.
+    pub fn system(&self, namespace: &Namespace, name: &SystemName) -> Option<&System> {
+        self.systems.get(&(namespace.clone(), name.clone()))
+    }
+
+    /// Every known system, in a stable order.
+    pub fn systems(&self) -> impl Iterator<Item = (&Namespace, &SystemName, &System)> {
+        self.systems.iter().map(|((namespace, name), system)| (namespace, name, system))
+    }
+
+    /// The contract with a digest.
+    pub fn contract(&self, digest: &Digest) -> Option<&Arc<Contract>> {
+        self.contracts.get(digest)
+    }
+
+    /// The contract that a session's build announced for a capability, with its digest.
+    pub fn contract_of(&self, session: &Session, capability: &CapabilityName) -> Option<(Digest, &Arc<Contract>)> {
+        let digest = (*session.capabilities.get(capability)?)?;
+        self.contracts.get(&digest).map(|contract| (digest, contract))
+    }
+}

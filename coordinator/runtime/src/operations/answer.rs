@@ -1,0 +1,309 @@
+//! What is answered, in the engine's own words; the API turns it into JSON.
+
+use crate::port::store::TaskRow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tasker_engine::contract::Violation;
+use tasker_engine::event::Entry;
+use tasker_engine::{
+    CapabilityName, Namespace, Payload, StepIndex, SystemName, Task, TaskId, TaskStatus, Timestamp, Workflow,
+    WorkflowName, WorkflowVersion,
+};
+use tasker_registry::message::{Sdk, SessionState};
+use tasker_registry::registry::{Capability, System};
+
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// The task.
+    pub task: TaskId,
+    /// False if the idempotency key had led to this task before.
+    pub created: bool,
+    /// The W3C trace id of the task, 32 hexadecimal digits.
+    pub trace_id: String,
+}
+
+/// A task as it stands, with what only the coordinator's memory knows.
+#[derive(Debug, Clone)]
+pub struct TaskView {
+    /// The state.
+    pub task: Task,
+    /// The latest progress of running steps.
+    pub progress: BTreeMap<StepIndex, Payload>,
+}
+
+/// A task's events.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// The workflow, for the names of steps.
+    pub workflow: Arc<Workflow>,
+    /// Oldest first.
+    pub entries: Vec<Arc<Entry>>,
+    /// Whether the task is over, so that no event will follow (but a refused conflicting reply).
+    pub finished: bool,
+}
+
+/// A page of tasks.
+#[derive(Debug, Clone)]
+pub struct TaskPage {
+    /// Newest first.
+    pub tasks: Vec<TaskRow>,
+    /// Where the next page starts; none if this was the last.
+    pub next: Option<TaskId>,
+    /// Rows may be missing changes that are newer than this.
+    pub as_of: Timestamp,
+}
+
+/// A workflow as applied.
+#[derive(Debug, Clone)]
+pub struct AppliedWorkflow {
+    /// The checked definition.
+    pub workflow: Arc<Workflow>,
+    /// What it is for.
+    pub description: String,
+    /// The manifest as it was written.
+    pub source: Arc<str>,
+    /// When.
+    pub applied_at: Timestamp,
+    /// Whether new tasks run this version unless they name another.
+    pub current: bool,
+}
+
+/// What applying a manifest led to.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// The workflow.
+    pub workflow: Arc<Workflow>,
+    /// False if this very definition had been applied before, or nothing was to be changed.
+    pub changed: bool,
+    /// What the checker warns about.
+    pub warnings: Vec<tasker_manifest::Diagnostic>,
+}
+
+/// A system with its workers.
+#[derive(Debug, Clone)]
+pub struct SystemView {
+    /// The tenant.
+    pub namespace: Namespace,
+    /// Its name.
+    pub name: SystemName,
+    /// Addresses and capabilities.
+    pub system: System,
+    /// Its live workers.
+    pub workers: Vec<WorkerView>,
+}
+
+/// A capability with what is waiting for it.
+#[derive(Debug, Clone)]
+pub struct CapabilityView {
+    /// The tenant.
+    pub namespace: Namespace,
+    /// The owner.
+    pub system: SystemName,
+    /// Its name.
+    pub name: CapabilityName,
+    /// As declared; none if only a workflow speaks of it.
+    pub capability: Option<Capability>,
+    /// How many live workers offer it.
+    pub workers: usize,
+    /// How many steps wait for it.
+    pub waiting: usize,
+    /// Since when the oldest of them waits.
+    pub oldest_waiting: Option<Timestamp>,
+}
+
+/// A live worker.
+#[derive(Debug, Clone)]
+pub struct WorkerView {
+    /// The tenant.
+    pub namespace: Namespace,
+    /// Its system.
+    pub system: SystemName,
+    /// Its session.
+    pub session: String,
+    /// The build of the system.
+    pub system_version: String,
+    /// Which library.
+    pub sdk: Sdk,
+    /// Where it runs.
+    pub host: String,
+    /// Where it runs.
+    pub process_id: u32,
+    /// Whether it takes work.
+    pub state: SessionState,
+    /// What it can do.
+    pub capabilities: Vec<CapabilityName>,
+    /// How many attempts it runs at once.
+    pub slots: u32,
+    /// How many it runs now, as far as the coordinator knows.
+    pub running: usize,
+    /// When it joined.
+    pub joined_at: Timestamp,
+    /// How long it has been silent.
+    pub silent_for: Duration,
+}
+
+/// Why a step is not moving, or that it is.
+#[derive(Debug, Clone)]
+pub struct Reason {
+    /// The step; none if it is about the whole task.
+    pub step: Option<String>,
+    /// One sentence.
+    pub text: String,
+    /// What to do about it, if anything can be done.
+    pub hint: Option<String>,
+}
+
+/// How the coordinator is.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// Whether it takes work: recovered, not draining, store and bus usable.
+    pub ready: bool,
+    /// One line each, for people: component, whether it is well, what it says.
+    pub components: Vec<(&'static str, bool, String)>,
+}
+
+/// Figures since the start, for `/metrics`; labels are bounded.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    /// Tasks accepted.
+    pub tasks_accepted: u64,
+    /// Tasks over, by status.
+    pub tasks_finished: BTreeMap<&'static str, u64>,
+    /// Attempts started.
+    pub attempts_started: u64,
+    /// Attempts over, by outcome: `succeeded` or the failure kind.
+    pub attempts_finished: BTreeMap<&'static str, u64>,
+    /// Replies by disposition.
+    pub replies: BTreeMap<&'static str, u64>,
+    /// Tasks in memory that are not over.
+    pub tasks_active: u64,
+    /// Steps waiting for a worker.
+    pub steps_waiting: u64,
+    /// Attempts open.
+    pub attempts_open: u64,
+    /// Live workers.
+    pub workers: u64,
+    /// Commits made.
+    pub commits: u64,
+    /// Journal rows committed.
+    pub rows_committed: u64,
+    /// Seconds spent in commits, summed.
+    pub commit_seconds: f64,
+    /// Steps that wait for nothing: must be 0 (P12).
+    pub uncovered_steps: u64,
+    /// Open attempts that were announced again.
+    pub reannounced: u64,
+    /// Messages refused at the door, by reason.
+    pub messages_refused: BTreeMap<&'static str, u64>,
+}
+
+/// Why a manifest was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The checker found errors.
+    #[error("the manifest has {} error(s)", .0.iter().filter(|found| found.severity == tasker_manifest::Severity::Error).count())]
+    Invalid(Vec<tasker_manifest::Diagnostic>),
+    /// The version exists with another content.
+    #[error("version {version} of workflow `{name}` exists with another content; a version never changes, give this one a new number")]
+    VersionTaken {
+        /// The workflow.
+        name: WorkflowName,
+        /// The version.
+        version: WorkflowVersion,
+    },
+    /// The coordinator cannot take it now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why a submission was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// There is no such workflow.
+    #[error("there is no workflow `{name}` in namespace `{namespace}`{}", .similar.as_ref().map_or_else(String::new, |similar| format!("; did you mean `{similar}`?")))]
+    UnknownWorkflow {
+        /// What was asked for, with the version if one was named.
+        name: String,
+        /// Where it was looked for.
+        namespace: Namespace,
+        /// The nearest name that exists.
+        similar: Option<String>,
+    },
+    /// The input is not JSON or too large.
+    #[error("the input is not acceptable: {0}")]
+    Input(#[from] tasker_engine::payload::InvalidPayload),
+    /// The input does not fit the workflow's schema.
+    #[error("the input does not fit the input schema of workflow `{workflow}`")]
+    InputViolated {
+        /// Which workflow.
+        workflow: String,
+        /// Where and why.
+        violations: Vec<Violation>,
+    },
+    /// The key was used for another content; no task was created.
+    #[error("idempotency key `{key}` was used for another submission (task {task}); use a new key for new content")]
+    KeyReused {
+        /// The key.
+        key: String,
+        /// The task it led to.
+        task: TaskId,
+    },
+    /// A label or key is out of bounds.
+    #[error("{0}")]
+    Limit(String),
+    /// The coordinator cannot take it now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why a task could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// There is no such task in the namespace.
+    #[error("there is no task {0} here")]
+    UnknownTask(TaskId),
+    /// It is over and stays as it is (P9).
+    #[error("the task is already {}", .0.as_str())]
+    AlreadyFinished(TaskStatus),
+    /// Only a task that is over can be retried.
+    #[error("the task is still running; cancel it first, or wait")]
+    StillRunning,
+    /// A task that succeeded has nothing to retry.
+    #[error("the task succeeded; submit a new one instead")]
+    NothingToRetry,
+    /// The coordinator cannot take it now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why the coordinator cannot answer now. Trying again later may help.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Unavailable {
+    /// Too much is waiting; nothing was done.
+    #[error("the coordinator has more waiting than it takes; try again in {} s", .retry_after.as_secs().max(1))]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// It is shutting down; nothing was done.
+    #[error("the coordinator is shutting down; try again in a few seconds")]
+    Draining,
+    /// It stopped before the answer was known: repeat with the same idempotency key to find out (P3).
+    #[error("the coordinator stopped before the outcome was known; repeat with the same idempotency key to find out")]
+    Unknown,
+    /// The database could not be read; nothing was done.
+    #[error("the database could not be read: {0}")]
+    Read(String),
+}
+
+/// What a watcher of a task is told: these entries were committed.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// Whose.
+    pub task: TaskId,
+    /// What was committed.
+    pub entry: Arc<Entry>,
+}
+

@@ -1,0 +1,252 @@
+//! What people and programs may ask of a running coordinator: the one door for the HTTP API and the bus API.
+//!
+//! Every answer that says that something was done is given after its commit (P5). Reads by id are fresh; searches may lag and carry `as_of`.
+
+mod answer;
+mod request;
+mod submit;
+
+pub use answer::*;
+pub use request::*;
+
+use crate::command::Command;
+use crate::port::store::{ReadError, Search, Store};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tasker_engine::{Namespace, TaskId, Timestamp};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// A handle on a running coordinator; cheap to clone.
+#[derive(Clone)]
+pub struct Operations {
+    commands: mpsc::Sender<Command>,
+    committed: broadcast::Sender<Committed>,
+    store: Arc<dyn Store>,
+}
+
+/// The most tasks on one page of a list.
+pub const PAGE_MAX: usize = 200;
+
+impl Operations {
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        committed: broadcast::Sender<Committed>,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        Self { commands, committed, store }
+    }
+
+    /// Checks a manifest and makes its workflow the current version of its name. Applying the same manifest again changes nothing.
+    /// With `dry_run` nothing is changed at all, but everything is checked.
+    ///
+    /// # Errors
+    /// The manifest is wrong, or its version exists with another content.
+    pub async fn apply_workflow(
+        &self,
+        namespace: &Namespace,
+        source: &str,
+        file: &str,
+        dry_run: bool,
+    ) -> Result<Applied, ApplyError> {
+        let checked = tasker_manifest::check(source, file, namespace);
+        let Some(manifest) = checked.manifest else { return Err(ApplyError::Invalid(checked.diagnostics)) };
+        let source = Arc::from(source);
+        let warnings = checked.diagnostics;
+        self.ask(|answer| Command::Apply { manifest: Box::new(manifest), source, dry_run, warnings, answer }).await?
+    }
+
+    /// Every version of every workflow of a namespace.
+    ///
+    /// # Errors
+    /// The coordinator cannot answer now.
+    pub async fn workflows(&self, namespace: &Namespace) -> Result<Vec<AppliedWorkflow>, Unavailable> {
+        self.ask(|answer| Command::Workflows { namespace: namespace.clone(), answer }).await
+    }
+
+    /// One version of a workflow; absent: the current one.
+    ///
+    /// # Errors
+    /// The coordinator cannot answer now.
+    pub async fn workflow(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Option<AppliedWorkflow>, Unavailable> {
+        let all = self.workflows(namespace).await?;
+        Ok(all.into_iter().find(|applied| {
+            applied.workflow.name.as_str() == name
+                && version.map_or(applied.current, |version| applied.workflow.version.as_str() == version)
+        }))
+    }
+
+    /// The task as it stands; none if there is no such task in the namespace.
+    ///
+    /// # Errors
+    /// The coordinator cannot answer now.
+    pub async fn task(&self, namespace: &Namespace, id: TaskId) -> Result<Option<TaskView>, Unavailable> {
+        self.ask(|answer| Command::Show { namespace: namespace.clone(), id, answer }).await?
+    }
+
+    /// The task's events; none if there is no such task in the namespace.
+    ///
+    /// # Errors
+    /// The coordinator cannot answer now.
+    pub async fn history(&self, namespace: &Namespace, id: TaskId) -> Result<Option<History>, Unavailable> {
+        let Some((view, last)) = self.ask(|answer| Command::Head { namespace: namespace.clone(), id, answer }).await?? else {
+            return Ok(None);
+        };
+        let history = self.store.history(id, Some(last)).await.map_err(unreadable)?;
+        Ok(history.map(|history| History {
+            finished: view.task.status.is_terminal(),
+            workflow: view.task.workflow,
+            entries: history.rows.into_iter().map(|row| row.entry).collect(),
+        }))
+    }
+
+    /// Every commit from now on, of all tasks. A receiver that falls behind is told so and reads the history again (P21).
+    pub fn watch(&self) -> broadcast::Receiver<Committed> {
+        self.committed.subscribe()
+    }
+
+    /// The task once it is over, or as it stands when the time is up; none if there is no such task.
+    ///
+    /// # Errors
+    /// The coordinator cannot answer now.
+    pub async fn wait_finished(
+        &self,
+        namespace: &Namespace,
+        id: TaskId,
+        at_most: Duration,
+    ) -> Result<Option<TaskView>, Unavailable> {
+        let waiting = self.ask(|answer| Command::WaitFinished { namespace: namespace.clone(), id, answer });
+        match tokio::time::timeout(at_most, waiting).await {
+            Ok(finished) => finished?,
+            Err(_) => self.task(namespace, id).await,
+        }
+    }
+
+    /// Cancels the task; answers with its state after the commit. Cancelling a cancelled task again changes nothing.
+    ///
+    /// # Errors
+    /// Unknown, or over otherwise.
+    pub async fn cancel(&self, namespace: &Namespace, id: TaskId, reason: &str) -> Result<TaskView, ChangeError> {
+        let reason = tasker_engine::failure::cut(reason.to_owned());
+        self.ask(|answer| Command::Cancel { namespace: namespace.clone(), id, reason, answer }).await?
+    }
+
+    /// Starts a new task that names this one as its origin and reuses the results of the steps that succeeded (P9).
+    ///
+    /// # Errors
+    /// Unknown, still running, or succeeded.
+    pub async fn retry(&self, namespace: &Namespace, id: TaskId) -> Result<Submitted, ChangeError> {
+        self.ask(|answer| Command::Retry { namespace: namespace.clone(), id, answer }).await?
+    }
+
+    /// A page of tasks, newest first.
+    ///
+    /// # Errors
+    /// The database cannot be read now.
+    pub async fn tasks(&self, namespace: &Namespace, list: ListTasks) -> Result<TaskPage, Unavailable> {
+        let as_of = now();
+        let limit = list.limit.clamp(1, PAGE_MAX);
+        let search = Search {
+            namespace: namespace.clone(),
+            statuses: list.statuses,
+            workflow: list.workflow,
+            error_code: list.error_code,
+            labels: list.labels,
+            accepted_from: list.accepted_from,
+            accepted_before: list.accepted_before,
+            before: list.before,
+            limit: limit + 1,
+        };
+        let mut tasks = self.store.search(&search).await.map_err(unreadable)?;
+        let more = tasks.len() > limit;
+        tasks.truncate(limit);
+        let next = tasks.last().filter(|_| more).map(|row| row.id);
+        Ok(TaskPage { tasks, next, as_of })
+    }
+
+    /// Every known system of a namespace, with its live workers.
+    ///
+    /// # Errors
+    /// The coordinator cannot answer now.
+    pub async fn systems(&self, namespace: &Namespace) -> Result<Vec<SystemView>, Unavailable> {
+        self.ask(|answer| Command::Systems { namespace: namespace.clone(), answer }).await
+    }
+
+    /// Every known capability of a namespace, with what waits for it.
+    ///
+    /// # Errors
+    /// The coordinator cannot answer now.
+    pub async fn capabilities(&self, namespace: &Namespace) -> Result<Vec<CapabilityView>, Unavailable> {
+        self.ask(|answer| Command::Capabilities { namespace: namespace.clone(), answer }).await
+    }
+
+    /// Every live worker of a namespace.
+    ///
+    /// # Errors
+    /// The coordinator cannot answer now.
+    pub async fn workers(&self, namespace: &Namespace) -> Result<Vec<WorkerView>, Unavailable> {
+        let systems = self.systems(namespace).await?;
+        Ok(systems.into_iter().flat_map(|system| system.workers).collect())
+    }
+
+    /// Why the task is not moving, step by step; none if there is no such task.
+    ///
+    /// # Errors
+    /// The coordinator cannot answer now.
+    pub async fn why(&self, namespace: &Namespace, id: TaskId) -> Result<Option<Vec<Reason>>, Unavailable> {
+        self.ask(|answer| Command::Why { namespace: namespace.clone(), id, answer }).await?
+    }
+
+    /// How the coordinator is. Never fails: what does not answer is reported as not well.
+    pub async fn health(&self) -> Health {
+        let probe = tokio::time::timeout(Duration::from_secs(2), self.store.probe()).await;
+        let store = match probe {
+            Ok(Ok(())) => ("store", true, self.store.describe()),
+            Ok(Err(error)) => ("store", false, format!("{}: {error}", self.store.describe())),
+            Err(_) => ("store", false, format!("{}: no answer within 2 s", self.store.describe())),
+        };
+        let mut components = vec![store];
+        match self.ask(|answer| Command::Status { answer }).await {
+            Ok(status) => components.extend(status),
+            Err(error) => components.push(("runtime", false, error.to_string())),
+        }
+        Health { ready: components.iter().all(|(_, well, _)| *well), components }
+    }
+
+    /// Figures since the start.
+    ///
+    /// # Errors
+    /// The coordinator cannot answer now.
+    pub async fn figures(&self) -> Result<Figures, Unavailable> {
+        self.ask(|answer| Command::Figures { answer }).await
+    }
+
+    /// Stops taking work, lets what is open be answered for at most `grace`, commits, and closes the ports.
+    pub async fn drain(&self, grace: Duration) {
+        let _ = self.ask(|answer| Command::Drain { grace, answer }).await;
+    }
+
+    /// Sends a command and waits for its answer.
+    async fn ask<A>(&self, command: impl FnOnce(oneshot::Sender<A>) -> Command) -> Result<A, Unavailable> {
+        let (answer, answered) = oneshot::channel();
+        match self.commands.try_send(command(answer)) {
+            Ok(()) => answered.await.map_err(|_| Unavailable::Unknown),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Unavailable::Busy { retry_after: Duration::from_secs(1) }),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Unavailable::Draining),
+        }
+    }
+}
+
+fn unreadable(error: ReadError) -> Unavailable {
+    Unavailable::Read(error.to_string())
+}
+
+/// The wall clock.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,120 @@
+//! Submitting: the key is looked up and the content is fingerprinted before the loop is asked.
+
+use super::{Operations, Submit, SubmitError, Submitted, Unavailable, now, unreadable};
+use crate::command::{Command, KeyedSubmission};
+use tasker_engine::task::Submission;
+use tasker_engine::{Digest, Namespace, Payload};
+use tokio::sync::oneshot;
+
+impl Operations {
+    /// Accepts a task; answers after the commit (P1). A repeat with the same key and content answers with the same task (P2).
+    ///
+    /// # Errors
+    /// Unknown workflow, unacceptable input, a key that was used for other content, or the coordinator cannot take it now.
+    pub async fn submit(&self, namespace: &Namespace, submit: Submit) -> Result<Submitted, SubmitError> {
+        let started = self.start_submit(namespace, submit).await?;
+        match started {
+            Started::Found(submitted) => Ok(submitted),
+            Started::Asked(answered) => answered.await.map_err(|_| Unavailable::Unknown)?,
+        }
+    }
+
+    /// Accepts many tasks; each has its own outcome, in the order given.
+    pub async fn submit_many(&self, namespace: &Namespace, submits: Vec<Submit>) -> Vec<Result<Submitted, SubmitError>> {
+        let mut started = Vec::with_capacity(submits.len());
+        for submit in submits {
+            started.push(self.start_submit(namespace, submit).await);
+        }
+        let mut outcomes = Vec::with_capacity(started.len());
+        for one in started {
+            outcomes.push(match one {
+                Err(error) => Err(error),
+                Ok(Started::Found(submitted)) => Ok(submitted),
+                Ok(Started::Asked(answered)) => {
+                    answered.await.unwrap_or(Err(SubmitError::Unavailable(Unavailable::Unknown)))
+                }
+            });
+        }
+        outcomes
+    }
+
+    async fn start_submit(&self, namespace: &Namespace, submit: Submit) -> Result<Started, SubmitError> {
+        check_limits(&submit)?;
+        let input = Payload::parse(submit.input.clone())?;
+        let mut keyed = None;
+        if let Some(key) = &submit.idempotency_key {
+            let fingerprint = fingerprint(&submit);
+            let looked_up_at = now();
+            if let Some(used) = self.store.find_key(namespace, key).await.map_err(unreadable)? {
+                if used.fingerprint != fingerprint {
+                    return Err(SubmitError::KeyReused { key: key.clone(), task: used.task });
+                }
+                let trace_id = match self.task(namespace, used.task).await? {
+                    Some(view) => crate::trace::hex(&view.task.submission.trace.trace_id),
+                    None => String::new(),
+                };
+                return Ok(Started::Found(Submitted { task: used.task, created: false, trace_id }));
+            }
+            keyed = Some(KeyedSubmission { key: key.clone(), fingerprint, looked_up_at });
+        }
+        let (answer, answered) = oneshot::channel();
+        let command = Command::Submit {
+            namespace: namespace.clone(),
+            workflow: submit.workflow,
+            version: submit.version,
+            input,
+            labels: submit.labels,
+            keyed,
+            traceparent: submit.traceparent,
+            answer,
+        };
+        self.commands.try_send(command).map_err(|refused| match refused {
+            tokio::sync::mpsc::error::TrySendError::Full(_) => {
+                Unavailable::Busy { retry_after: std::time::Duration::from_secs(1) }
+            }
+            tokio::sync::mpsc::error::TrySendError::Closed(_) => Unavailable::Draining,
+        })?;
+        Ok(Started::Asked(answered))
+    }
+}
+
+enum Started {
+    Found(Submitted),
+    Asked(oneshot::Receiver<Result<Submitted, SubmitError>>),
+}
+
+/// What makes two submissions the same: workflow, version, input and labels, byte by byte.
+fn fingerprint(submit: &Submit) -> Digest {
+    let mut text = Vec::with_capacity(submit.input.len() + 256);
+    let mut part = |bytes: &[u8]| {
+        text.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        text.extend_from_slice(bytes);
+    };
+    part(submit.workflow.as_str().as_bytes());
+    part(submit.version.as_ref().map_or("", |version| version.as_str()).as_bytes());
+    part(&submit.input);
+    for (name, value) in &submit.labels {
+        part(name.as_bytes());
+        part(value.as_bytes());
+    }
+    Digest::of(&text)
+}
+
+fn check_limits(submit: &Submit) -> Result<(), SubmitError> {
+    let limit = |text: String| Err(SubmitError::Limit(text));
+    if submit.labels.len() > Submission::LABELS_MAX {
+        return limit(format!("{} labels are given; at most {} are kept", submit.labels.len(), Submission::LABELS_MAX));
+    }
+    for (name, value) in &submit.labels {
+        if name.is_empty() || name.len() > Submission::LABEL_BYTES_MAX || value.len() > Submission::LABEL_BYTES_MAX {
+            let shown: String = name.chars().take(40).collect();
+            return limit(format!("label `{shown}`: name and value take at most {} bytes, and the name is not empty", Submission::LABEL_BYTES_MAX));
+        }
+    }
+    if let Some(key) = &submit.idempotency_key
+        && (key.is_empty() || key.len() > Submission::KEY_BYTES_MAX)
+    {
+        return limit(format!("the idempotency key has {} bytes; give 1 to {}", key.len(), Submission::KEY_BYTES_MAX));
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! The wire to the workers. Implemented on core NATS and on the embedded listener; one suite runs on both.
+
+use futures::future::BoxFuture;
+use std::time::Duration;
+use tasker_engine::task::Trace;
+use tasker_engine::{AttemptNumber, AttemptToken, CapabilityName, Failure, Namespace, Payload, StepName, SystemName, TaskId};
+use tasker_registry::message::{FromWorker, ToWorker};
+
+/// Brings what the bus receives to the runtime. Bounded: when the runtime is behind, the bus waits (P22).
+pub type Inbox = tokio::sync::mpsc::Sender<Inbound>;
+
+/// What arrives.
+#[derive(Debug)]
+pub enum Inbound {
+    /// From a worker; its bytes were readable and its subject named namespace and system.
+    Worker(FromWorker),
+    /// The answer of a plain responder, or that there was none.
+    Answered(Answer),
+    /// The bus was lost and has come back, or another server took its place: whatever was on the way may be gone.
+    Reconnected,
+}
+
+/// What came of a [`Call`].
+#[derive(Debug)]
+pub struct Answer {
+    /// To which attempt.
+    pub call: CallKey,
+    /// What came.
+    pub outcome: CallOutcome,
+}
+
+/// Names the attempt that a call was for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallKey {
+    /// Of which task.
+    pub task: TaskId,
+    /// At which step.
+    pub step: StepName,
+    /// Which try.
+    pub attempt: AttemptNumber,
+    /// Which one exactly.
+    pub token: AttemptToken,
+}
+
+/// What a plain responder did.
+#[derive(Debug)]
+pub enum CallOutcome {
+    /// It gave a result.
+    Succeeded(Payload),
+    /// It gave an error, or something that is not JSON.
+    Failed(Failure),
+    /// Nobody is subscribed. The attempt stays open and is asked again.
+    NoResponders,
+    /// No answer within the timeout, or the bus was lost. The step's own timer decides.
+    NoAnswer,
+}
+
+/// A request to a plain responder: JSON in, JSON out, without an SDK.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The tenant.
+    pub namespace: Namespace,
+    /// Whose responders.
+    pub system: SystemName,
+    /// What to do.
+    pub capability: CapabilityName,
+    /// For which attempt.
+    pub key: CallKey,
+    /// The body.
+    pub input: Payload,
+    /// Stable across attempts.
+    pub idempotency_key: String,
+    /// How long to wait for the answer.
+    pub timeout: Duration,
+    /// The task's trace; `parent` is the producer span.
+    pub trace: Trace,
+}
+
+/// The bus behind a coordinator.
+pub trait Bus: Send + Sync + 'static {
+    /// Sends to workers. Best effort and in order per worker: what is lost is sent again by whoever still holds the fact. Never blocks; what
+    /// does not fit into the outgoing buffer is dropped and counted.
+    fn send(&self, messages: Vec<ToWorker>);
+
+    /// Asks plain responders. The answer arrives in the inbox as [`Inbound::Answered`], always exactly once per call.
+    fn call(&self, call: Call);
+
+    /// Publishes a lifecycle event on `<prefix>.v1.<namespace>.event.<kind>`, best effort.
+    fn announce(&self, namespace: &Namespace, kind: &str, body: bytes::Bytes);
+
+    /// Whether messages can be sent now; for readiness.
+    fn is_connected(&self) -> bool;
+
+    /// What it is, for people: `embedded listener on 127.0.0.1:7422`.
+    fn describe(&self) -> String;
+
+    /// Sends what is buffered and closes.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}

@@ -1,0 +1,4 @@
+//! What the runtime needs from the outside world. Each port has two real implementations.
+
+pub mod bus;
+pub mod store;
