@@ -22,8 +22,14 @@ pub struct Assignment<'c> {
     pub contract: Option<(Digest, &'c Contract)>,
 }
 
-/// Plain responders do not heartbeat, so an attempt of theirs always has a deadline.
+/// How long a plain responder may take, if the step does not say. Responders do not heartbeat, so there is always a limit; it counts
+/// from the moment somebody was there to ask, so the runtime watches it and reports [`super::lost::no_answer`].
 pub const RESPONDER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The limit for one call of a plain responder.
+pub fn responder_timeout(running: Option<Duration>) -> Duration {
+    running.unwrap_or(RESPONDER_TIMEOUT)
+}
 
 /// Opens the next attempt of a ready step, or fails the step if its input cannot be built.
 ///
@@ -41,9 +47,11 @@ pub fn dispatch(task: &mut Task, step: StepIndex, assignment: &Assignment<'_>, n
             return turn.finish();
         }
     };
-    let running = match (&assignment.target, turn.task.workflow.step(step).timeouts.running) {
-        (Target::Session(_), running) => running,
-        (Target::Responders, running) => Some(running.unwrap_or(RESPONDER_TIMEOUT)),
+    let timeouts = turn.task.workflow.step(step).timeouts;
+    let limit = match &assignment.target {
+        Target::Session(_) => timeouts.running,
+        // Nobody knows whether a responder is there before one is asked, so the time it may wait for one is granted on top.
+        Target::Responders => timeouts.waiting.map(|waiting| waiting + responder_timeout(timeouts.running)),
     };
     let attempt = turn.task.next_attempt(step);
     turn.emit(Event::AttemptStarted {
@@ -52,7 +60,7 @@ pub fn dispatch(task: &mut Task, step: StepIndex, assignment: &Assignment<'_>, n
         token: assignment.token,
         target: assignment.target.clone(),
         contract: assignment.contract.map(|(digest, _)| digest),
-        deadline: running.map(|running| now.after(running)),
+        deadline: limit.map(|limit| now.after(limit)),
     });
     let dependencies = dependencies_of(turn.task, step);
     turn.effects.push(Effect::Ask { step, input, dependencies });

@@ -41,7 +41,7 @@ pub fn step_timer(task: &mut Task, step: StepIndex, now: Timestamp) -> Decision 
                 target: open.target,
                 reason: "the attempt ran out of time".into(),
             });
-            let limit = timeouts.running.unwrap_or(super::dispatch::RESPONDER_TIMEOUT);
+            let limit = open.deadline.map(|deadline| deadline.since(open.started_at)).unwrap_or_default();
             let failure = timed_out(code::attempt_timeout(), format!("the attempt brought no reply within {limit:?}"));
             turn.fail_attempt(step, failure, None);
             let over = turn.task.progress(step).state.is_terminal();

@@ -51,7 +51,7 @@ pub enum CallOutcome {
     Failed(Failure),
     /// Nobody is subscribed. The attempt stays open and is asked again.
     NoResponders,
-    /// No answer within the timeout, or the bus was lost. The step's own timer decides.
+    /// No answer within the timeout, or the bus was lost: the attempt ran out of time.
     NoAnswer,
 }
 
@@ -84,9 +84,6 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Asks plain responders. The answer arrives in the inbox as [`Inbound::Answered`], always exactly once per call.
     fn call(&self, call: Call);
-
-    /// Publishes a lifecycle event on `<prefix>.v1.<namespace>.event.<kind>`, best effort.
-    fn announce(&self, namespace: &Namespace, kind: &str, body: bytes::Bytes);
 
     /// Whether messages can be sent now; for readiness.
     fn is_connected(&self) -> bool;
