@@ -223,8 +223,13 @@ export class Attempt implements StepContext {
   async #failureOf(error: unknown): Promise<Failed> {
     if (error instanceof StepError) {
       // The coordinator judges what a contract allows; here the handler's author learns of it early.
-      const breach = await breachOf(this.#definition, error);
-      if (breach !== undefined) this.log.error(breach.message, { code: error.code, violations: breach.violations });
+      const breach = await breachOf(this.#definition, error).catch((cause: unknown) => cause);
+      if (breach instanceof ContractError) {
+        this.log.error(breach.message, { code: error.code, violations: breach.violations });
+      } else if (breach !== undefined) {
+        // A refinement of the user's own threw: that must not cost the reply.
+        this.log.error("the schema declared for a failure's details could not be checked", { code: error.code, cause: breach });
+      }
       return failureOf(error, this.#surroundings.payloadBytesMax());
     }
     // Whatever an interrupted call throws, it stopped because it was told to.

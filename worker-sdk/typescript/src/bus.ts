@@ -3,6 +3,7 @@
  * server would answer by closing it, silent while there is nobody to hear.
  */
 import { connect, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
+import { WorkerError } from "./errors.js";
 import {
   CONNECT_TIMEOUT_MS,
   PING_INTERVAL_MS,
@@ -213,10 +214,20 @@ export function readUrl(list: string): ReadUrl {
     const colon = userinfo.indexOf(":");
     read.credentials =
       colon < 0
-        ? { token: decodeURIComponent(userinfo) }
-        : { user: decodeURIComponent(userinfo.slice(0, colon)), pass: decodeURIComponent(userinfo.slice(colon + 1)) };
+        ? { token: decode(userinfo) }
+        : { user: decode(userinfo.slice(0, colon)), pass: decode(userinfo.slice(colon + 1)) };
   }
   return read;
+}
+
+/** @throws WorkerError `setting.invalid`, without the secret itself. */
+function decode(secret: string): string {
+  try {
+    return decodeURIComponent(secret);
+  } catch (error) {
+    const message = "the user, password or token in the NATS URL (TASKER_NATS_URL or natsUrl) is not percent-encoded";
+    throw new WorkerError("setting.invalid", message, { cause: error });
+  }
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

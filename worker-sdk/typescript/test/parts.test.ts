@@ -60,6 +60,11 @@ test.each([
   expect(readUrl(url)).toEqual(read);
 });
 
+test("a password that is not percent-encoded is refused without being shown", () => {
+  expect(() => readUrl("nats://user:100%25@h:1")).not.toThrow();
+  expect(() => readUrl("nats://user:s3cret%@h:1")).toThrow(/^(?!.*s3cret).*TASKER_NATS_URL.*setting.invalid/);
+});
+
 test("settings come from the program, then the environment, then the defaults", () => {
   const environment = { TASKER_SLOTS: "4", TASKER_NAMESPACE: "north", TASKER_LOG_LEVEL: "warn" };
   expect(checkSettings({ namespace: "south" }, environment)).toEqual({

@@ -52,6 +52,18 @@ test("an observation shows the failure as it is sent, and logs what it breaks", 
   expect(logs).toContainEqual(expect.objectContaining({ level: "error", code: "card_declined", task_id: "task-1" }));
 });
 
+test("a details schema that throws does not cost the failure", async () => {
+  const details = z.string().refine(() => {
+    throw new Error("the rule itself is broken");
+  });
+  const fail = step("shop.fail", { errors: { odd: details } }, () => {
+    throw new Permanent("odd", "no", { details: "x" });
+  });
+  const { error, logs } = await observe(fail, null);
+  expect(error).toMatchObject({ kind: "permanent", code: "odd", details: "x" });
+  expect(logs).toEqual([expect.objectContaining({ level: "error", code: "odd" })]);
+});
+
 test("an observation shows result, progress and logs", async () => {
   const seen = await observe(charge, { amount: 2 });
   expect(seen).toMatchObject({ result: { paid: true }, error: undefined, progress: { asked: "EUR" } });
