@@ -2,7 +2,7 @@
 
 use crate::event::Target;
 use crate::failure::Failure;
-use crate::ids::{AttemptNumber, AttemptToken, Digest, StepIndex, TaskId};
+use crate::ids::{AttemptNumber, AttemptToken, Digest, Namespace, StepIndex, TaskId};
 use crate::payload::Payload;
 use crate::time::Timestamp;
 use crate::workflow::Workflow;
@@ -13,6 +13,8 @@ use std::sync::Arc;
 /// What was accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submission {
+    /// The tenant the task lives in.
+    pub namespace: Namespace,
     /// The digest of the workflow that the task is pinned to.
     pub workflow: Digest,
     /// The task's input.

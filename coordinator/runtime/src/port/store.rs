@@ -105,7 +105,7 @@ pub struct JournalRow {
 pub struct History {
     /// Oldest first.
     pub rows: Vec<JournalRow>,
-    /// The namespace the task lives in, from its first row.
+    /// The namespace the task lives in, from its submission.
     pub namespace: Namespace,
 }
 
