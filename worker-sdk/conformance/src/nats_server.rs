@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use async_nats::{Client, ConnectOptions};
 use tokio::process::{Child, Command};
 
 const START_MAX: Duration = Duration::from_secs(10);
@@ -78,8 +79,16 @@ impl NatsServer {
         self.wait_until_it_listens().await
     }
 
-    pub fn url(&self, user: &str) -> String {
-        format!("nats://{user}:{user}@127.0.0.1:{}", self.port)
+    /// The address with the worker's user, as `TASKER_NATS_URL` carries it.
+    pub fn worker_url(&self) -> String {
+        format!("nats://worker:worker@127.0.0.1:{}", self.port)
+    }
+
+    /// Connects as the coordinator, which may do anything. It reconnects when the server is replaced.
+    pub async fn connect(&self) -> Result<Client> {
+        // The client library does not take credentials from the address.
+        let options = ConnectOptions::with_user_and_password("coordinator".to_owned(), "coordinator".to_owned());
+        Ok(options.max_reconnects(None).connect(format!("nats://127.0.0.1:{}", self.port)).await?)
     }
 
     /// What the server refused to the worker, one line each.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use async_nats::{Client, ConnectOptions, Message};
+use async_nats::{Client, Message};
 use futures::StreamExt as _;
 use prost::Message as _;
 use rand::Rng as _;
@@ -63,10 +63,10 @@ impl Stage {
     pub async fn set(run: &Run, setup: Setup) -> Result<Self> {
         let place = Place { prefix: setup.prefix.to_owned(), namespace: setup.namespace.to_owned(), system: "judged-1_A".to_owned() };
         let server = NatsServer::start(&run.nats_server, &place).await?;
-        let client = ConnectOptions::new().max_reconnects(None).connect(server.url("coordinator")).await?;
+        let client = server.connect().await?;
         let spans = if setup.traces { Some(Receiver::start().await?) } else { None };
         let mut environment: Vec<(String, String)> = [
-            ("TASKER_NATS_URL", server.url("worker")),
+            ("TASKER_NATS_URL", server.worker_url()),
             ("TASKER_SUBJECT_PREFIX", place.prefix.clone()),
             ("TASKER_NAMESPACE", place.namespace.clone()),
             ("TASKER_SYSTEM", place.system.clone()),
