@@ -90,7 +90,7 @@ def encode_details(shape: Shape | None, details: Any) -> bytes:
     if details is None:
         return b""
     if shape is not None:
-        return shape.encode(details, CODE_DETAILS, "the error's details")
+        return shape.encode(details, CODE_DETAILS, "the error's `details` value")
     try:
         return to_json(details)
     except PydanticSerializationError as error:

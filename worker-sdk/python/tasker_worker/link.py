@@ -51,6 +51,7 @@ class Link:
         self._client: Client | None = None
         self._closed = asyncio.Event()
         self._last_error: Exception | None = None
+        self._leaving = False
 
     @property
     def is_up(self) -> bool:
@@ -63,7 +64,7 @@ class Link:
         return self._client.max_payload if self._client is not None else 1024 * 1024
 
     async def run(self) -> None:
-        """Connects, and connects again, until it is cancelled."""
+        """Connects, and connects again, until it is closed or cancelled."""
         wait = RECONNECT_WAIT_FIRST
         while True:
             for url in random.sample(self._urls, len(self._urls)):
@@ -71,6 +72,9 @@ class Link:
                     wait = RECONNECT_WAIT_FIRST
                     self._on_up()
                     await self._until_closed()
+                    if self._leaving:
+                        # Whoever closed the link also ends this task; there is nothing left to do here.
+                        await asyncio.get_running_loop().create_future()
                     log.warning("lost the connection to nats; connecting again", extra=facts(reason=self._reason()))
                     break
             await asyncio.sleep(random.uniform(0, wait))
@@ -91,6 +95,7 @@ class Link:
 
     async def close(self) -> None:
         """Sends what is buffered and disconnects; returns within the flush timeout."""
+        self._leaving = True
         client, self._client = self._client, None
         if client is None:
             return
@@ -130,6 +135,9 @@ class Link:
             await client.subscribe(self._subject, cb=self._on_message)
             # The server must know the subscription before it can hear of us.
             await client.flush(timeout=int(FLUSH_TIMEOUT))
+        except asyncio.CancelledError:
+            await _close(client)
+            raise
         except Exception as error:
             await _close(client)
             # "no servers available" says less than what happened at the one server.
