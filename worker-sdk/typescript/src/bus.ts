@@ -13,7 +13,7 @@ import {
 } from "./limits.js";
 import type { Logger } from "./log.js";
 import { describe } from "./outcome.js";
-import { backoffMs, withTimeout } from "./timer.js";
+import { backoffMs, ReconnectPace, withTimeout } from "./timer.js";
 
 /** One message from the bus; `status` is set on a message of the server's own, like 503 for "nobody listens". */
 export interface BusMessage {
@@ -33,11 +33,13 @@ export interface BusListener {
 export class Bus {
   readonly #connection: NatsConnection;
   readonly #log: Logger;
+  readonly #pace: ReconnectPace;
   #connected = true;
 
-  private constructor(connection: NatsConnection, log: Logger) {
+  private constructor(connection: NatsConnection, log: Logger, pace: ReconnectPace) {
     this.#connection = connection;
     this.#log = log;
+    this.#pace = pace;
   }
 
   /**
@@ -52,7 +54,7 @@ export class Bus {
     signal: AbortSignal,
   ): Promise<Bus | undefined> {
     const { servers, credentials, tls } = readUrl(url);
-    let reconnects = 0;
+    const pace = new ReconnectPace(RECONNECT_WAIT_MS, RECONNECT_WAIT_MAX_MS);
     for (let tries = 0; !signal.aborted; tries += 1) {
       try {
         const connection = await connect({
@@ -69,12 +71,10 @@ export class Bus {
           maxReconnectAttempts: -1,
           // Credentials may be renewed at the server while the worker waits.
           ignoreAuthErrorAbort: true,
-          reconnectDelayHandler: () => backoffMs(reconnects++, RECONNECT_WAIT_MS, RECONNECT_WAIT_MAX_MS),
+          reconnectDelayHandler: () => pace.waitMs(),
         });
-        const bus = new Bus(connection, log);
-        bus.#onReconnect = () => {
-          reconnects = 0;
-        };
+        pace.reset();
+        const bus = new Bus(connection, log, pace);
         log.info("connected to the bus", { server: connection.getServer() });
         return bus;
       } catch (error) {
@@ -89,8 +89,6 @@ export class Bus {
     }
     return undefined;
   }
-
-  #onReconnect: () => void = () => {};
 
   /** The largest message the server takes, in bytes. */
   get payloadBytesMax(): number {
@@ -169,7 +167,7 @@ export class Bus {
           break;
         case "reconnect":
           this.#connected = true;
-          this.#onReconnect();
+          this.#pace.reset();
           this.#log.info("connected to the bus again", { server: status.server });
           listener.connected();
           break;

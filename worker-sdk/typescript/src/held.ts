@@ -53,6 +53,7 @@ export class HeldAttempts {
   #running = 0;
   #keptBytes = 0;
   #highestSequence = 0n;
+  #granting = false;
   #closedToNew = false;
   readonly #onChange = new Set<() => void>();
 
@@ -81,13 +82,22 @@ export class HeldAttempts {
   /** How much more this session can take, as the protocol counts it. */
   credit(): Credit {
     const full = this.unacknowledged >= KEPT_REPLIES_MAX || this.#keptBytes >= KEPT_REPLY_BYTES_MAX;
-    const free = this.#closedToNew || full ? 0 : Math.max(0, this.#slots - this.unfinished);
+    const free = !this.#granting || this.#closedToNew || full ? 0 : Math.max(0, this.#slots - this.unfinished);
     return create(CreditSchema, { free, highestSequence: this.#highestSequence });
   }
 
   /** A coordinator counts its requests from 1 again after each welcome. */
-  forgetSequence(): void {
+  startGranting(): void {
     this.#highestSequence = 0n;
+    this.#granting = true;
+  }
+
+  /**
+   * From a hello to its welcome nothing is granted: the highest sequence still
+   * counts what another coordinator sent, and would hide what the next one sends.
+   */
+  stopGranting(): void {
+    this.#granting = false;
   }
 
   /** From now on the session takes nothing new. */

@@ -88,7 +88,7 @@ export class Outbox {
     this.#flush();
   }
 
-  /** Until the next welcome nothing is sent: nobody knows the session. */
+  /** The session is over: nothing more is sent. */
   close(): void {
     this.#open = false;
     this.#ready = [];

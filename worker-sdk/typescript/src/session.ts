@@ -91,11 +91,15 @@ export class Session {
     this.join();
   }
 
-  /** Says hello, at once and until welcomed, with everything held. Running handlers do not notice. */
+  /**
+   * Says hello, at once and until welcomed, with everything held. Running
+   * handlers do not notice; after a first welcome beats and replies go on,
+   * because one of several coordinators may still know the session.
+   */
   join(): void {
     if (this.#state === SessionState.LEFT) return;
     this.#joined = false;
-    this.#outbox.close();
+    this.#held.stopGranting();
     this.#helloTries = 0;
     this.#hello();
   }
@@ -110,7 +114,7 @@ export class Session {
     log.info("draining", { reason, held: this.#held.unfinished, timeout_ms: drainTimeoutMs });
     this.#state = SessionState.DRAINING;
     this.#held.closeToNew();
-    if (this.#joined) this.#beat();
+    if (this.#beatTimer !== undefined) this.#beat();
     const startedAt = performance.now();
     const allFinished = (): boolean => this.#held.unfinished === 0;
     if (!(await this.#held.until(allFinished, drainTimeoutMs))) {
@@ -230,7 +234,7 @@ export class Session {
     clearTimeout(this.#helloTimer);
     this.#joined = true;
     this.#payloadBytesMax = welcome.payloadBytesMax > 0n ? Number(welcome.payloadBytesMax) : Number.POSITIVE_INFINITY;
-    this.#held.forgetSequence();
+    this.#held.startGranting();
     log.info("welcomed", {
       coordinator: welcome.coordinator,
       session: this.#parts.id,
@@ -239,9 +243,7 @@ export class Session {
       held: this.#held.unfinished + this.#held.unacknowledged,
     });
     clearInterval(this.#beatTimer);
-    this.#beatTimer = setInterval(() => {
-      if (this.#joined) this.#beat();
-    }, heartbeatMs);
+    this.#beatTimer = setInterval(() => this.#beat(), heartbeatMs);
     // A hello does not tell that the session is draining; the beat does, before anything is granted.
     if (this.#state === SessionState.DRAINING) this.#beat();
     this.#poll();

@@ -24,6 +24,38 @@ export function backoffMs(tries: number, firstMs: number, maxMs: number, random:
   return whole / 2 + (whole / 2) * random();
 }
 
+/**
+ * The pause between two attempts at a lost server. The client library asks for
+ * it many times during one pause, so the answer depends on how long the outage
+ * has lasted, not on how often it was asked; the random half is drawn once per
+ * outage.
+ */
+export class ReconnectPace {
+  #since: number | undefined;
+  #share = 0;
+
+  constructor(
+    private readonly firstMs: number,
+    private readonly maxMs: number,
+    private readonly random: () => number = Math.random,
+  ) {}
+
+  waitMs(now: number = performance.now()): number {
+    if (this.#since === undefined) {
+      this.#since = now;
+      this.#share = (1 + this.random()) / 2;
+    }
+    // Half of the outage so far at most doubles the time from one attempt to the next.
+    const whole = Math.max(this.firstMs, (now - this.#since) / 2);
+    return Math.min(this.maxMs, whole) * this.#share;
+  }
+
+  /** The outage is over. */
+  reset(): void {
+    this.#since = undefined;
+  }
+}
+
 /** Gives up waiting, not the work: what is awaited goes on, unheard. */
 export async function withTimeout<T>(work: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

@@ -11,7 +11,7 @@ import { Logger } from "../src/log.js";
 import { encodeBatch, packBatches } from "../src/outbox.js";
 import { encodeReply, failed, type Outcome } from "../src/outcome.js";
 import { checkSettings } from "../src/settings.js";
-import { backoffMs } from "../src/timer.js";
+import { backoffMs, ReconnectPace } from "../src/timer.js";
 import { SDK_VERSION } from "../src/version.js";
 
 function kept(key: string, outcome: Outcome, shard = 0) {
@@ -83,6 +83,13 @@ test("settings come from the program, then the environment, then the defaults", 
 test("pauses double up to their maximum and half of each is random", () => {
   expect([0, 1, 2, 10, 1_000].map((tries) => backoffMs(tries, 250, 5_000, () => 1))).toEqual([250, 500, 1_000, 5_000, 5_000]);
   expect(backoffMs(2, 250, 5_000, () => 0)).toBe(500);
+});
+
+test("the pace of reconnecting follows the outage, however often it is asked", () => {
+  const pace = new ReconnectPace(250, 5_000, () => 1);
+  expect([100, 100, 150, 4_100, 60_000].map((now) => pace.waitMs(now))).toEqual([250, 250, 250, 2_000, 5_000]);
+  pace.reset();
+  expect(pace.waitMs(90_000)).toBe(250);
 });
 
 test("log lines survive facts that JSON cannot hold, and levels below the threshold are dropped", () => {

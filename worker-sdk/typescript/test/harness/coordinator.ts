@@ -63,8 +63,8 @@ export class TestCoordinator {
     readonly base: string,
   ) {}
 
-  static async start(url: string, namespace: string, system = "shop", options: { listen?: boolean } = {}): Promise<TestCoordinator> {
-    const connection = await connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 20, reconnectJitter: 1 });
+  static async start(url: string, namespace: string, system = "shop", options: { listen?: boolean; login?: { user: string; pass: string } } = {}): Promise<TestCoordinator> {
+    const connection = await connect({ ...options.login, servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 20, reconnectJitter: 1 });
     const coordinator = new TestCoordinator(connection, `tasker.v1.${namespace}.${system}`);
     if (options.listen !== false) await coordinator.listen();
     return coordinator;
