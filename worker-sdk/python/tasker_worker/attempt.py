@@ -126,28 +126,40 @@ class Attempt:
 
 async def run_async(attempt: Attempt, shop: Shop) -> Outcome:
     """Runs an async handler in the task that called this. Never raises."""
-    scope = _Scope(attempt, shop)
-    if scope.outcome is None:
-        try:
-            step = scope.step
-            scope.outcome = step.result.encode(await step.function(*scope.arguments()))
-        except GeneratorExit:
-            raise
-        except BaseException as error:  # a handler that calls sys.exit() does not end the worker
-            scope.failed(error)
-    return scope.end()
+    try:
+        scope = _Scope(attempt, shop)
+        if scope.outcome is None:
+            try:
+                step = scope.step
+                scope.outcome = step.result.encode(await step.function(*scope.arguments()))
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # a handler that calls sys.exit() does not end the worker
+                scope.failed(error)
+        return scope.end()
+    except Exception as error:
+        return _fault(error)
 
 
 def run_sync(attempt: Attempt, shop: Shop) -> Outcome:
     """Runs a blocking handler in the thread that called this. Never raises."""
-    scope = _Scope(attempt, shop)
-    if scope.outcome is None:
-        try:
-            step = scope.step
-            scope.outcome = step.result.encode(step.function(*scope.arguments()))
-        except BaseException as error:
-            scope.failed(error)
-    return scope.end()
+    try:
+        scope = _Scope(attempt, shop)
+        if scope.outcome is None:
+            try:
+                step = scope.step
+                scope.outcome = step.result.encode(step.function(*scope.arguments()))
+            except BaseException as error:
+                scope.failed(error)
+        return scope.end()
+    except Exception as error:
+        return _fault(error)
+
+
+def _fault(error: Exception) -> Outcome:
+    """Something around the handler failed, a tracer of the user's for example; the attempt is answered all the same."""
+    log.error("an attempt could not be run or ended properly", exc_info=error)
+    return Retryable(_describe(error), code=CODE_HANDLER)
 
 
 class _Scope:
@@ -229,14 +241,11 @@ def build_reply(attempt: Attempt, outcome: Outcome, payload_bytes_max: int) -> p
 
 def _fill_failure(failure: pb.Failure, error: StepError, step: Step | None, payload_bytes_max: int) -> None:
     message = error.message
-    details = b""
-    try:
-        details = encode_details(step.errors.get(error.code) if step else None, error.details)
-    except StepError as broken:
-        # The author declared what the details of this code look like, and they do not.
-        return _fill_failure(failure, broken, None, payload_bytes_max)
-    except ValueError as problem:
-        message = f"{message} (details left out, they are not JSON: {problem})"
+    details, problem = encode_details(step.errors.get(error.code) if step else None, error.details)
+    if problem:
+        log.error("the details of a failure are not what its code declares", extra=facts(code=error.code, reason=problem))
+        if not details:
+            message = f"{message} ({problem})"
     if len(details) > payload_bytes_max:
         message = f"{message} (details left out: {len(details)} bytes, at most {payload_bytes_max} may be sent)"
         details = b""
@@ -250,7 +259,10 @@ def _fill_failure(failure: pb.Failure, error: StepError, step: Step | None, payl
 
 
 def _describe(error: BaseException) -> str:
-    """The error's text; its type alone if it has none, and before it where the text says little (KeyError: 'x')."""
-    text = str(error)
+    """The error's type and text, because the text alone often says little: ``KeyError: 'gone'``."""
     name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        return name
     return f"{name}: {text}" if text else name

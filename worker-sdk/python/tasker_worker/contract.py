@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from .errors import CODE_DETAILS, CODE_INPUT, CODE_RESULT, ConfigurationError, ContractError
+from .errors import CODE_INPUT, CODE_RESULT, ConfigurationError, ContractError
 from .limits import VIOLATIONS_MAX
 
 #: Schema keywords that differ between reading and writing a type without
@@ -81,20 +81,25 @@ class Shape:
             raise ContractError(f"{what} breaks its contract: {text}", code=code, violations=[("", text)]) from None
 
 
-def encode_details(shape: Shape | None, details: Any) -> bytes:
-    """Writes the details of a failure; a declared type is enforced, anything else only has to be JSON.
+def encode_details(shape: Shape | None, details: Any) -> tuple[bytes, str]:
+    """Writes the details of a failure, and says what is wrong with them; an empty text if nothing is.
 
-    ``shape`` is None for a code without a declared type; then a value that
-    cannot be written raises ValueError.
+    The code of a failure decides what happens next, so details never cost the
+    reply: those that break their declared type travel as they are (the
+    coordinator judges what a contract allows), and those that are not JSON are left out.
     """
     if details is None:
-        return b""
+        return b"", ""
+    problem = ""
     if shape is not None:
-        return shape.encode(details, CODE_DETAILS, "the error's `details` value")
+        try:
+            return shape.encode(details, what="the error's `details` value"), ""
+        except Exception as error:  # also whatever a validator of the author's own throws
+            problem = error.message if isinstance(error, ContractError) else repr(error)
     try:
-        return to_json(details)
-    except PydanticSerializationError as error:
-        raise ValueError(str(error)) from None
+        return to_json(details), problem
+    except Exception as error:
+        return b"", f"details left out, they are not JSON: {error}"
 
 
 def _read(adapter: TypeAdapter[Any], data: bytes) -> Any:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from urllib.parse import unquote, urlsplit
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -21,6 +22,7 @@ from .limits import (
     RECONNECT_WAIT_MAX,
 )
 from .log import facts
+from .settings import without_secrets
 
 log = logging.getLogger("tasker_worker")
 
@@ -128,6 +130,7 @@ class Link:
                     inbox_prefix=self._subject,
                     error_cb=self._on_error,
                     closed_cb=self._on_closed,
+                    **credentials(url),  # type: ignore[arg-type]
                 ),
                 # Two tries and the handshake.
                 CONNECT_TIMEOUT * 3,
@@ -142,10 +145,10 @@ class Link:
             await _close(client)
             # "no servers available" says less than what happened at the one server.
             reason = repr(self._last_error or error)
-            log.warning("cannot connect to nats; trying again", extra=facts(server=_without_secrets(url), reason=reason))
+            log.warning("cannot connect to nats; trying again", extra=facts(server=without_secrets(url), reason=reason))
             return False
         self._client = client
-        log.info("connected to nats", extra=facts(server=_without_secrets(url)))
+        log.info("connected to nats", extra=facts(server=without_secrets(url)))
         return True
 
     async def _until_closed(self) -> None:
@@ -180,5 +183,11 @@ async def _close(client: Client) -> None:
         log.debug("the old connection did not close cleanly", extra=facts(reason=repr(error)))
 
 
-def _without_secrets(url: str) -> str:
-    return url.rsplit("@", 1)[-1]
+def credentials(url: str) -> dict[str, str]:
+    """User and password, or token, of an address, percent-decoded, which nats-py does not do."""
+    parsed = urlsplit(url if "://" in url else f"nats://{url}")
+    if parsed.username is None:
+        return {}
+    if parsed.password is None:
+        return {"token": unquote(parsed.username)}
+    return {"user": unquote(parsed.username), "password": unquote(parsed.password)}

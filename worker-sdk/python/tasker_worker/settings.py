@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
 from .limits import DRAIN_TIMEOUT, SLOTS_DEFAULT, SLOTS_MAX
@@ -80,6 +81,8 @@ class Settings:
         urls = tuple(url.strip() for url in (nats_url or variable("TASKER_NATS_URL", NATS_URL_DEFAULT)).split(",") if url.strip())
         if not urls:
             raise ConfigurationError("TASKER_NATS_URL", "names no server")
+        for url in urls:
+            _check_url(url)
         settings = cls(
             system=system,
             nats_urls=urls,
@@ -97,6 +100,22 @@ class Settings:
         if settings.log_level not in ("debug", "info", "warn", "error"):
             raise ConfigurationError("TASKER_LOG_LEVEL", f"`{settings.log_level}` is not one of debug, info, warn, error")
         return settings
+
+
+def without_secrets(url: str) -> str:
+    """A server's address as it may be shown."""
+    return url.rsplit("@", 1)[-1]
+
+
+def _check_url(url: str) -> None:
+    shown = without_secrets(url)
+    try:
+        parsed = urlsplit(url if "://" in url else f"nats://{url}")
+        usable = bool(parsed.hostname) and parsed.port != 0
+    except ValueError as error:
+        raise ConfigurationError("TASKER_NATS_URL", f"`{shown}` is no address: {error}") from None
+    if not usable or parsed.scheme not in ("nats", "tls", "ws", "wss"):
+        raise ConfigurationError("TASKER_NATS_URL", f"`{shown}` is no address like `nats://host:4222` (or tls, ws, wss)")
 
 
 class Subjects:

@@ -11,6 +11,7 @@ from tasker_worker import held as held_module
 from tasker_worker._proto import worker_pb2 as pb
 from tasker_worker.attempt import Attempt
 from tasker_worker.batch import batches
+from tasker_worker.link import credentials
 from tasker_worker.held import Admission, Entry, Held
 from tasker_worker.settings import Settings, Subjects, is_token, new_session
 
@@ -145,11 +146,26 @@ def test_what_the_program_says_comes_before_the_environment() -> None:
         ("s", {"TASKER_SUBJECT_PREFIX": "a.*"}, "TASKER_SUBJECT_PREFIX"),
         ("s", {"TASKER_LOG_LEVEL": "loud"}, "TASKER_LOG_LEVEL"),
         ("s", {"TASKER_NATS_URL": " , "}, "TASKER_NATS_URL"),
+        ("s", {"TASKER_NATS_URL": "http://host:4222"}, "TASKER_NATS_URL"),
+        ("s", {"TASKER_NATS_URL": "nats://host:port"}, "TASKER_NATS_URL"),
+        ("s", {"TASKER_NATS_URL": "nats://"}, "TASKER_NATS_URL"),
     ],
 )
 def test_a_setting_that_cannot_be_right_is_refused_by_name(system: str, environment: dict[str, str], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         Settings.read(system, environment=environment)
+
+
+def test_a_refused_address_does_not_show_its_password() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Settings.read("s", environment={"TASKER_NATS_URL": "http://user:secret@host"})
+    assert "secret" not in str(raised.value)
+
+
+def test_credentials_of_an_address_are_percent_decoded() -> None:
+    assert credentials("nats://host:4222") == {}
+    assert credentials("nats://t%40ken@host") == {"token": "t@ken"}
+    assert credentials("u:p%2Fw@host:1") == {"user": "u", "password": "p/w"}
 
 
 def test_sessions_are_single_subject_tokens_and_never_the_same() -> None:

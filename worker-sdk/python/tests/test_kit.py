@@ -91,7 +91,7 @@ def fail(kind: str) -> None:
     ("kind", "error", "code", "message", "details"),
     [
         ("declared", Permanent, "out_of_stock", "none left", {"sku": "A"}),
-        ("broken details", ContractError, "details.invalid", "the error's `details` value breaks its contract at /sku", None),
+        ("broken details", Permanent, "out_of_stock", "none left", {"sku": 5}),
         ("opaque details", Permanent, "other", "why (details left out", None),
         ("bad code", Permanent, "handler.error", "Not A Code: why", None),
         ("long", Retryable, "handler.error", "é" * 2048, None),
@@ -119,6 +119,34 @@ async def test_input_that_breaks_the_contract_never_reaches_the_handler() -> Non
     with pytest.raises(ContractError) as raised:
         await call(fail, 5)
     assert raised.value.code == "input.invalid"
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@step("kit.mute")
+def mute(inp: dict) -> None:
+    raise Mute
+
+
+async def test_an_error_that_cannot_be_shown_is_named_by_its_type() -> None:
+    with pytest.raises(Retryable, match="Mute"):
+        await call(mute, {})
+
+
+async def test_a_broken_tracer_does_not_cost_the_reply() -> None:
+    class Broken:
+        def get_tracer(self, name: str) -> Any:
+            return self
+
+        def start_span(self, *arguments: Any, **options: Any) -> Any:
+            raise RuntimeError("tracer is broken")
+
+    for handler in (wait, wait_sync):
+        with pytest.raises(Retryable, match="tracer is broken"):
+            await call(handler, 0.0, tracer_provider=Broken())
 
 
 @step("kit.wait")
