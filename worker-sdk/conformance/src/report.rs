@@ -71,7 +71,17 @@ mod tests {
 
     #[test]
     fn the_table_names_every_scenario_and_explains_failures_below() {
-        insta::assert_snapshot!(table(&report()), @"");
+        insta::assert_snapshot!(table(&report()), @r"
+        GROUP    SCENARIO                                      RESULT
+        session  hello names the sdk                           passed
+        replies  a reply is repeated until it is acknowledged  FAILED
+
+        replies: a_reply_is_repeated_until_it_is_acknowledged
+          expected a reply within 5s; the worker said nothing
+          last line: x
+
+        python (SDK 0.1.0): 1 of 2 scenarios hold
+        ");
     }
 
     #[test]

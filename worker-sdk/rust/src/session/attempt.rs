@@ -42,6 +42,11 @@ pub(crate) async fn run(shop: Arc<Shop>, handler: Arc<dyn Handler>, attempt: Arc
 }
 
 async fn handle(shop: &Shop, handler: &dyn Handler, attempt: &Arc<Attempt>) -> Result<Bytes, StepError> {
+    if attempt.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+        // It waited for a slot until its time was over; starting it now would only waste the slot.
+        attempt.stop(StopReason::Timeout);
+        return settle(attempt, Err(StepError::cancelled()), 0);
+    }
     let trace = shop.telemetry.start(&attempt.request);
     let context = Context::new(Arc::clone(attempt));
     // Set once, here; nobody else writes it.

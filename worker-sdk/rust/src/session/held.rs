@@ -36,7 +36,9 @@ enum Entry {
 /// What to do with a step request.
 pub(crate) enum Admission {
     Start(Arc<Attempt>),
-    /// It is held and will run, or runs already.
+    /// It runs when a slot comes free.
+    Waits,
+    /// A repeat: it runs, or waits to run, already.
     Held,
     /// It ran; here is what it answered.
     Answered(Reply),
@@ -123,7 +125,7 @@ impl Held {
             self.waiting += 1;
             self.queue.push_back(token);
             self.entries.insert(token, Entry::Waiting(attempt));
-            Admission::Held
+            Admission::Waits
         }
     }
 
@@ -260,7 +262,7 @@ mod tests {
         assert_eq!(held.credit(false).free, 2);
         assert!(matches!(admit(&mut held, 1), Admission::Start(_)));
         assert!(matches!(admit(&mut held, 2), Admission::Start(_)));
-        assert!(matches!(admit(&mut held, 3), Admission::Held));
+        assert!(matches!(admit(&mut held, 3), Admission::Waits));
         assert_eq!((held.credit(false).free, held.credit(false).highest_sequence), (0, 3));
         let (kept, next) = finish(&mut held, 1);
         assert!(kept && next.is_some_and(|attempt| attempt.token == [3; 16]));

@@ -118,7 +118,9 @@ impl Session {
         }
         match self.held.admit(token, || Attempt::new(request, token, received)) {
             Admission::Start(attempt) => self.start(attempt),
-            Admission::Held => {}
+            Admission::Waits => {}
+            // The coordinator counts the repeat against our slots, and no reply of it will correct that.
+            Admission::Held => self.must_poll = true,
             Admission::Answered(reply) => self.outgoing.push(reply),
             Admission::Full => tracing::warn!("not taken: too many replies are unacknowledged; the coordinator will ask again"),
         }

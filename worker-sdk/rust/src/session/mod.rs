@@ -71,6 +71,8 @@ struct Session {
     held: Held,
     /// Replies to publish at the end of this turn.
     outgoing: Vec<Reply>,
+    /// Credit changed; if no reply carries it at the end of this turn, a poll does.
+    must_poll: bool,
     heartbeat: Duration,
     resend: Duration,
     hello_wait: Duration,
@@ -151,6 +153,7 @@ impl Session {
             plan,
             shop,
             outgoing: Vec::with_capacity(BATCH_REPLIES_MAX),
+            must_poll: false,
             heartbeat: HEARTBEAT_UNTIL_TOLD,
             resend: RESEND_UNTIL_TOLD,
             hello_wait: HELLO_WAIT_FIRST,

@@ -45,8 +45,12 @@ impl Session {
     /// Publishes what became ready in this turn, in as few messages as allowed.
     pub(super) async fn publish_replies(&mut self) {
         if self.outgoing.is_empty() {
+            if std::mem::take(&mut self.must_poll) {
+                self.poll().await;
+            }
             return;
         }
+        self.must_poll = false;
         let credit = self.held.credit(self.draining.is_some());
         for (shard, payload) in batches(&self.id, &mut self.outgoing, &credit) {
             if self.reply_subjects.len() >= REPLY_SUBJECTS_MAX {
