@@ -23,7 +23,7 @@ pub struct Submission {
     pub labels: BTreeMap<String, String>,
     /// The key under which a repeat of the submission finds this task.
     pub idempotency_key: Option<String>,
-    /// The task whose results this one reuses.
+    /// The first task of which this one is a retry, directly or by way of other retries.
     pub origin: Option<TaskId>,
     /// The one trace of the task.
     pub trace: Trace,
@@ -279,9 +279,9 @@ impl Task {
         self.workflow.timeout.map(|timeout| self.accepted_at.after(timeout))
     }
 
-    /// What stays the same across the attempts of a step: hand it to whoever must not act twice. A task that reuses another's results
-    /// keeps the keys of the first, because the outside world is the same.
+    /// What stays the same across the attempts of a step: hand it to whoever must not act twice. A retry of a task keeps the keys of the
+    /// first, because the outside world is the same.
     pub fn idempotency_key(&self, step: StepIndex) -> String {
-        format!("{}/{}", self.id, self.workflow.step(step).name)
+        format!("{}/{}", self.submission.origin.unwrap_or(self.id), self.workflow.step(step).name)
     }
 }

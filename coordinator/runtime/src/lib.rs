@@ -4,6 +4,11 @@
 //! running coordinator is in [`operations`].
 
 mod command;
+mod settings;
+mod shard;
 pub mod operations;
 pub mod port;
 pub mod trace;
+
+pub use settings::{INBOX_MAX, Settings};
+pub use shard::{Running, StartError, start};

@@ -2,7 +2,7 @@
 //! time by any process, and a crash loses none.
 
 use tasker_engine::task::Trace;
-use tasker_engine::{AttemptNumber, Digest, StepIndex, TaskId};
+use tasker_engine::{AttemptNumber, Digest, StepIndex, TaskId, Timestamp};
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
@@ -76,6 +76,73 @@ fn derive(task: TaskId, kind: u8, step: u32, attempt: u32) -> [u8; 8] {
     let mut span = [0u8; 8];
     span.copy_from_slice(&digest.0[..8]);
     span
+}
+
+/// A span that is complete.
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// Of which trace.
+    pub trace_id: [u8; 16],
+    /// Its id.
+    pub id: [u8; 8],
+    /// The span it belongs to.
+    pub parent: Option<[u8; 8]>,
+    /// `step charge`.
+    pub name: String,
+    /// OpenTelemetry's kind.
+    pub kind: SpanKind,
+    /// From.
+    pub start: Timestamp,
+    /// To.
+    pub end: Timestamp,
+    /// The error code, if it ended badly.
+    pub error: Option<String>,
+    /// Names from the `telemetry` room.
+    pub attributes: Vec<(&'static str, String)>,
+}
+
+/// OpenTelemetry's kinds, as far as they are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpanKind {
+    /// Handles a request.
+    Server,
+    /// Sends a message.
+    Producer,
+    /// Inside one process.
+    Internal,
+}
+
+/// Where spans go. Never blocks: what does not fit is dropped and counted, because a trace must not slow a task.
+#[derive(Clone, Default)]
+pub struct SpanSink {
+    to: Option<tokio::sync::mpsc::Sender<Span>>,
+    dropped: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl SpanSink {
+    /// A sink that forwards to an exporter.
+    pub fn new(to: tokio::sync::mpsc::Sender<Span>) -> Self {
+        Self { to: Some(to), dropped: std::sync::Arc::default() }
+    }
+
+    /// Whether anybody listens.
+    pub fn is_on(&self) -> bool {
+        self.to.is_some()
+    }
+
+    /// Hands over a span.
+    pub fn send(&self, span: Span) {
+        if let Some(to) = &self.to
+            && to.try_send(span).is_err()
+        {
+            self.dropped.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// How many spans were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(std::sync::atomic::Ordering::Relaxed)
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The wire to the workers. Implemented on core NATS and on the embedded listener; one suite runs on both.
 
 use futures::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tasker_engine::task::Trace;
 use tasker_engine::{AttemptNumber, AttemptToken, CapabilityName, Failure, Namespace, Payload, StepName, SystemName, TaskId};
@@ -87,6 +88,9 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Whether messages can be sent now; for readiness.
     fn is_connected(&self) -> bool;
+
+    /// Messages that were refused at the door or dropped on the way out, by reason, since the start.
+    fn refused(&self) -> BTreeMap<&'static str, u64>;
 
     /// What it is, for people: `embedded listener on 127.0.0.1:7422`.
     fn describe(&self) -> String;

@@ -1,0 +1,56 @@
+//! What may be set, and the limits that may not.
+
+use std::time::Duration;
+
+/// How the loop behaves. The server fills it in from its configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Shown to workers and people: host and process id.
+    pub name: String,
+    /// How often workers beat. Default 1 s.
+    pub heartbeat: Duration,
+    /// How long a worker may be silent before its steps are given to others. Default 5 s.
+    pub lease: Duration,
+    /// How often the projection of tasks is swept into the store. Default 1 s.
+    pub sweep: Duration,
+    /// How long idempotency keys are remembered. Default 7 days, at least 24 hours.
+    pub keep_keys: Duration,
+    /// The most tasks that may be active at once; beyond it submissions are answered with 429. Default 1,000,000.
+    pub active_tasks_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: "tasker".into(),
+            heartbeat: Duration::from_secs(1),
+            lease: Duration::from_secs(5),
+            sweep: Duration::from_secs(1),
+            keep_keys: Duration::from_secs(7 * 24 * 3600),
+            active_tasks_max: 1_000_000,
+        }
+    }
+}
+
+/// Requests of people and programs that may wait for the loop; more are answered with 429.
+pub(crate) const COMMANDS_MAX: usize = 8_192;
+/// Messages of the bus that may wait for the loop; the bus waits when it is full.
+pub const INBOX_MAX: usize = 8_192;
+/// How many inputs are decided before the loop looks at the commit again.
+pub(crate) const INPUTS_PER_TURN: usize = 256;
+/// Rows gathered while a commit runs; beyond it the loop takes no more input until the commit is done.
+pub(crate) const GROUP_ROWS_MAX: usize = 4_096;
+/// Rows of the projection in one commit, so that a sweep does not make commits long.
+pub(crate) const SWEEP_ROWS_MAX: usize = 512;
+/// Commits a watcher may be behind before it has to read the history again.
+pub(crate) const WATCH_BUFFER: usize = 4_096;
+/// Finished tasks kept in memory for late replies and watchers.
+pub(crate) const FINISHED_KEPT: usize = 1_000;
+/// Calls of plain responders that may be open at once, per capability.
+pub(crate) const CALLS_PER_LANE: usize = 64;
+/// How long an unacknowledged reply is kept by a worker before it is sent again.
+pub(crate) const REPLY_RESEND: Duration = Duration::from_secs(2);
+/// How often leases, timers of the loop itself and the sweep are looked at.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+/// How long after a key was not found in the store a submission may still arrive: the loop remembers keys for twice as long.
+pub(crate) const KEY_LOOKUP_VALID: Duration = Duration::from_secs(30);

@@ -1,0 +1,87 @@
+//! Applied workflows: every version by name, and by the digest that tasks are pinned to.
+
+use crate::operations::AppliedWorkflow;
+use crate::port::store::WorkflowRow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use tasker_engine::{Digest, Namespace, Workflow, WorkflowName};
+use tasker_scheduler::{Lane, LaneId, Scheduler};
+
+/// One applied version.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub workflow: Arc<Workflow>,
+    pub lanes: Arc<Vec<LaneId>>,
+    pub description: String,
+    pub row: Arc<WorkflowRow>,
+}
+
+/// Every applied workflow.
+#[derive(Default)]
+pub(super) struct Catalog {
+    /// Versions of a name, in the order in which they were applied; the last is current.
+    by_name: BTreeMap<(Namespace, WorkflowName), Vec<Entry>>,
+    by_digest: HashMap<(Namespace, Digest), Entry>,
+}
+
+impl Catalog {
+    pub fn insert(&mut self, workflow: Workflow, description: String, row: WorkflowRow, scheduler: &mut Scheduler) -> Entry {
+        let lanes = workflow.steps.iter().map(|step| {
+            scheduler.lane(&Lane {
+                namespace: workflow.namespace.clone(),
+                system: step.system.clone(),
+                capability: step.capability.clone(),
+            })
+        });
+        let entry = Entry {
+            lanes: Arc::new(lanes.collect()),
+            workflow: Arc::new(workflow),
+            description,
+            row: Arc::new(row),
+        };
+        let name = (entry.workflow.namespace.clone(), entry.workflow.name.clone());
+        let versions = self.by_name.entry(name).or_default();
+        versions.retain(|known| known.workflow.version != entry.workflow.version);
+        versions.push(entry.clone());
+        self.by_digest.insert((entry.workflow.namespace.clone(), entry.workflow.digest), entry.clone());
+        entry
+    }
+
+    pub fn current(&self, namespace: &Namespace, name: &WorkflowName) -> Option<&Entry> {
+        self.by_name.get(&(namespace.clone(), name.clone()))?.last()
+    }
+
+    pub fn version(&self, namespace: &Namespace, name: &WorkflowName, version: &str) -> Option<&Entry> {
+        let versions = self.by_name.get(&(namespace.clone(), name.clone()))?;
+        versions.iter().find(|entry| entry.workflow.version.as_str() == version)
+    }
+
+    pub fn pinned(&self, namespace: &Namespace, digest: Digest) -> Option<&Entry> {
+        self.by_digest.get(&(namespace.clone(), digest))
+    }
+
+    pub fn names(&self, namespace: &Namespace) -> impl Iterator<Item = &WorkflowName> {
+        self.by_name.keys().filter(move |(tenant, _)| tenant == namespace).map(|(_, name)| name)
+    }
+
+    pub fn views(&self, namespace: &Namespace) -> Vec<AppliedWorkflow> {
+        let of_namespace = self.by_name.iter().filter(|((tenant, _), _)| tenant == namespace);
+        of_namespace
+            .flat_map(|(_, versions)| {
+                let newest = versions.len().saturating_sub(1);
+                versions.iter().enumerate().map(move |(place, entry)| AppliedWorkflow {
+                    workflow: entry.workflow.clone(),
+                    description: entry.description.clone(),
+                    source: Arc::from(entry.row.source.as_str()),
+                    applied_at: entry.row.applied_at,
+                    current: place == newest,
+                })
+            })
+            .collect()
+    }
+
+    /// Every lane a workflow of any namespace speaks of.
+    pub fn lanes(&self) -> impl Iterator<Item = LaneId> {
+        self.by_digest.values().flat_map(|entry| entry.lanes.iter().copied())
+    }
+}

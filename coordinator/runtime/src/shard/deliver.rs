@@ -1,0 +1,138 @@
+//! Giving ready steps to free slots.
+
+use super::Shard;
+use super::attempts::Carrier;
+use super::change::Asked;
+use crate::operations::now;
+use std::collections::HashMap;
+use tasker_engine::AttemptToken;
+use tasker_engine::decide::Effect;
+use tasker_engine::decide::dispatch::{Assignment, ask_again, dispatch};
+use tasker_engine::event::Target;
+use tasker_registry::SessionKey;
+use tasker_scheduler::LaneId;
+
+/// The sessions that may take from a lane, in turn.
+struct Candidates {
+    sessions: Vec<SessionKey>,
+    next: usize,
+}
+
+impl Shard {
+    /// Gives out steps until nobody has a free slot for anything that waits. Lanes take turns, a step at a time.
+    pub(super) fn deliver(&mut self) {
+        if self.draining.is_some() {
+            return;
+        }
+        self.hand_over_parked();
+        if self.scheduler.waiting() == 0 {
+            return;
+        }
+        let mut lanes = self.scheduler.busy();
+        let mut candidates: HashMap<LaneId, Candidates> = HashMap::new();
+        while !lanes.is_empty() {
+            lanes.retain(|lane| {
+                let known = candidates.entry(*lane).or_insert_with(|| self.candidates(*lane));
+                if known.sessions.is_empty() && !self.is_offered(*lane) {
+                    return self.give_to_responders(*lane);
+                }
+                self.give_to_session(*lane, known)
+            });
+        }
+    }
+
+    fn is_offered(&self, lane: LaneId) -> bool {
+        let lane = self.scheduler.name(lane);
+        self.registry.is_offered(&lane.namespace, &lane.system, &lane.capability)
+    }
+
+    fn candidates(&self, lane: LaneId) -> Candidates {
+        let (uptime, lease) = (self.uptime(), self.settings.lease);
+        let lane = self.scheduler.name(lane);
+        let offering = self.registry.offering(&lane.namespace, &lane.system, &lane.capability);
+        let sessions: Vec<SessionKey> =
+            offering.filter(|session| session.available(uptime, lease) > 0).map(|session| session.key.clone()).collect();
+        // Another worker is first each time, so that few steps do not always go to the same one.
+        let next = if sessions.is_empty() { 0 } else { self.last as usize % sessions.len() };
+        Candidates { sessions, next }
+    }
+
+    /// The next session in turn that has a free slot.
+    fn pick(&self, candidates: &mut Candidates) -> Option<SessionKey> {
+        let (uptime, lease) = (self.uptime(), self.settings.lease);
+        while !candidates.sessions.is_empty() {
+            candidates.next %= candidates.sessions.len();
+            let key = &candidates.sessions[candidates.next];
+            let free = self.registry.session(key).is_some_and(|session| session.available(uptime, lease) > 0);
+            if free {
+                let key = key.clone();
+                candidates.next += 1;
+                return Some(key);
+            }
+            candidates.sessions.swap_remove(candidates.next);
+        }
+        None
+    }
+
+    /// Gives one step of the lane to a session. False if nothing more can be given from this lane now.
+    fn give_to_session(&mut self, lane: LaneId, candidates: &mut Candidates) -> bool {
+        let Some(session) = self.pick(candidates) else { return false };
+        let Some(waiting) = self.scheduler.take(lane) else { return false };
+        let capability = &self.scheduler.name(lane).capability;
+        let contract = self.registry.session(&session).and_then(|worker| self.registry.contract_of(worker, capability));
+        let assignment = Assignment {
+            token: AttemptToken(rand::random()),
+            target: Target::Session(session.session.clone()),
+            contract: contract.map(|(digest, contract)| (digest, &**contract)),
+        };
+        let Some(resident) = self.residents.get_mut(waiting.task) else { return true };
+        let decision = dispatch(&mut resident.task, waiting.step, &assignment, now());
+        self.record(waiting.task, decision, Some(Asked::Session(session)));
+        true
+    }
+
+    /// Gives one step of the lane to plain responders, if they may be asked. False if nothing more can be given from this lane now.
+    fn give_to_responders(&mut self, lane: LaneId) -> bool {
+        if !self.responders.may_call(lane, self.uptime()) {
+            return false;
+        }
+        let Some(waiting) = self.scheduler.take(lane) else { return false };
+        let assignment =
+            Assignment { token: AttemptToken(rand::random()), target: Target::Responders, contract: None };
+        let Some(resident) = self.residents.get_mut(waiting.task) else { return true };
+        let decision = dispatch(&mut resident.task, waiting.step, &assignment, now());
+        self.record(waiting.task, decision, Some(Asked::Responders));
+        true
+    }
+
+    /// Attempts that found no responder go to workers that have joined since.
+    fn hand_over_parked(&mut self) {
+        for lane in self.responders.lanes_with_parked() {
+            let mut candidates = self.candidates(lane);
+            while let Some(token) = self.responders.first_parked(lane) {
+                let parked = self.attempts.get(&token).filter(|open| open.carrier == Carrier::Parked).cloned();
+                let Some(open) = parked else {
+                    self.responders.unpark(lane);
+                    continue;
+                };
+                let Some(session) = self.pick(&mut candidates) else { break };
+                self.responders.unpark(lane);
+                self.announce_again(open.task, open.step, &session);
+            }
+        }
+    }
+
+    /// Sends an open attempt to a session once more; never opens one (P7).
+    pub(super) fn announce_again(
+        &mut self,
+        task: tasker_engine::TaskId,
+        step: tasker_engine::StepIndex,
+        session: &SessionKey,
+    ) {
+        let Some(resident) = self.residents.get(task) else { return };
+        if let Some(Effect::Ask { input, dependencies, .. }) = ask_again(&resident.task, step) {
+            self.counters.reannounced += 1;
+            self.ask_session(task, step, session, input, dependencies);
+        }
+    }
+}

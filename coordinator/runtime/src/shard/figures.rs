@@ -1,0 +1,81 @@
+//! Counting what happens.
+
+use super::Shard;
+use crate::operations::Figures;
+use std::collections::BTreeMap;
+use tasker_engine::event::Event;
+use tasker_engine::task::{StepState, TaskStatus};
+
+/// Counts since the start.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub tasks_accepted: u64,
+    pub tasks_finished: BTreeMap<&'static str, u64>,
+    attempts_started: u64,
+    attempts_finished: BTreeMap<&'static str, u64>,
+    replies: BTreeMap<&'static str, u64>,
+    pub commits: u64,
+    pub rows_committed: u64,
+    pub commit_seconds: f64,
+    pub reannounced: u64,
+}
+
+impl Counters {
+    pub fn count(&mut self, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::AttemptStarted { .. } => self.attempts_started += 1,
+                Event::StepSucceeded { .. } => *self.attempts_finished.entry("succeeded").or_default() += 1,
+                Event::AttemptFailed { failure, .. } => {
+                    *self.attempts_finished.entry(failure.kind.as_str()).or_default() += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub fn reply(&mut self, disposition: &'static str) {
+        *self.replies.entry(disposition).or_default() += 1;
+    }
+}
+
+impl Shard {
+    pub(super) fn figures(&self) -> Figures {
+        let counters = &self.counters;
+        Figures {
+            tasks_accepted: counters.tasks_accepted,
+            tasks_finished: counters.tasks_finished.clone(),
+            attempts_started: counters.attempts_started,
+            attempts_finished: counters.attempts_finished.clone(),
+            replies: counters.replies.clone(),
+            tasks_active: self.residents.active() as u64,
+            steps_waiting: self.scheduler.waiting() as u64,
+            attempts_open: self.attempts.len() as u64,
+            workers: self.registry.sessions().count() as u64,
+            commits: counters.commits,
+            rows_committed: counters.rows_committed,
+            commit_seconds: counters.commit_seconds,
+            uncovered_steps: self.uncovered_steps(),
+            reannounced: counters.reannounced,
+            messages_refused: self.bus.refused(),
+        }
+    }
+
+    /// Steps that are not over and wait for nothing that can ever wake them (P12): always 0.
+    fn uncovered_steps(&self) -> u64 {
+        let running = self.residents.iter().filter(|resident| resident.task.status == TaskStatus::Running);
+        let uncovered = running.map(|resident| {
+            let task = &resident.task;
+            let steps = task.workflow.indexes();
+            steps
+                .filter(|step| match &task.progress(*step).state {
+                    StepState::Pending => task.progress(*step).open_dependencies == 0,
+                    StepState::Running(open) => self.attempts.get(&open.token.0).is_none(),
+                    StepState::Ready { .. } | StepState::BackingOff { .. } => false,
+                    StepState::Succeeded { .. } | StepState::Failed { .. } | StepState::Cancelled { .. } => false,
+                })
+                .count() as u64
+        });
+        uncovered.sum()
+    }
+}

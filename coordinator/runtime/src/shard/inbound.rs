@@ -1,0 +1,388 @@
+//! What workers say.
+
+use super::attempts::Carrier;
+use super::resident::Pending;
+use super::{Internal, Shard, recover};
+use crate::command::Command;
+use crate::operations::{ChangeError, Unavailable, now};
+use crate::port::bus::Inbound;
+use crate::settings::REPLY_RESEND;
+use std::collections::HashSet;
+use tasker_engine::decide::lost::lost;
+use tasker_engine::decide::reply::{Disposition, Reply, reply};
+use tasker_engine::{Payload, TaskId};
+use tasker_registry::SessionKey;
+use tasker_registry::message::{
+    Acknowledgement, Announcement, AttemptKey, Beat, Credit, Directive, FromWorker, Held, Said, SessionState, Welcome,
+    WorkerReply,
+};
+
+/// Tasks that may be read from the store at once for late replies and questions; more are dropped and come again.
+const LOADING_MAX: usize = 512;
+
+/// A reply for a task that is not in memory.
+pub(super) struct LateReply {
+    pub session: SessionKey,
+    pub reply: WorkerReply,
+}
+
+impl Shard {
+    pub(super) fn take_message(&mut self, message: Inbound) {
+        match message {
+            Inbound::Worker(said) => self.take_word(said),
+            Inbound::Answered(answer) => self.take_answer(answer),
+            Inbound::Reconnected => {
+                // Whatever was on the way may be gone; the next beats show what each worker holds.
+                tracing::warn!("the bus was lost and has come back");
+            }
+        }
+    }
+
+    fn take_word(&mut self, said: FromWorker) {
+        let key = SessionKey { namespace: said.namespace, system: said.system, session: said.session };
+        match said.body {
+            Said::Hello(announcement) => self.hello(key, *announcement),
+            Said::Poll(credit) => {
+                if self.hear(&key) {
+                    self.grant(&key, Some(credit));
+                }
+            }
+            Said::Beat(beat) => self.beat(&key, beat),
+            Said::Replies { replies, credit } => {
+                let known = self.hear(&key);
+                for reply in replies {
+                    self.take_reply(&key, reply);
+                }
+                if known {
+                    self.grant(&key, credit);
+                }
+            }
+        }
+    }
+
+    /// Notes a sign of life. A session that is not known is asked to introduce itself again.
+    fn hear(&mut self, key: &SessionKey) -> bool {
+        let uptime = self.uptime();
+        match self.registry.session_mut(key) {
+            Some(session) => {
+                session.heard_at = uptime;
+                true
+            }
+            None => {
+                self.group.direct(key, Directive::Rejoin);
+                false
+            }
+        }
+    }
+
+    fn grant(&mut self, key: &SessionKey, credit: Option<Credit>) {
+        let uptime = self.uptime();
+        if let (Some(credit), Some(session)) = (credit, self.registry.session_mut(key)) {
+            session.grant(credit, uptime);
+        }
+    }
+
+    fn hello(&mut self, key: SessionKey, announcement: Announcement) {
+        let held = announcement.held.clone();
+        let (language, version) = (announcement.sdk.language.clone(), announcement.system_version.clone());
+        let known = self.registry.session(&key).is_some();
+        match self.registry.announce(key.clone(), announcement, self.uptime(), now()) {
+            Err(refusal) => {
+                tracing::warn!(system = %key.system, session = %key.session, code = refusal.code(), "hello refused: {refusal}");
+                let refused = Directive::Refused {
+                    code: refusal.code().to_owned(),
+                    message: refusal.to_string(),
+                    retryable: refusal.is_retryable(),
+                };
+                self.group.direct(&key, refused);
+            }
+            Ok(declared) => {
+                if !known {
+                    tracing::info!(namespace = %key.namespace, system = %key.system, session = %key.session, language, system_version = version, "worker joined");
+                }
+                self.store_declarations(declared);
+                let welcome = Welcome {
+                    heartbeat: self.settings.heartbeat,
+                    lease: self.settings.lease,
+                    payload_bytes_max: Payload::BYTES_MAX,
+                    reply_resend: REPLY_RESEND,
+                    coordinator: self.settings.name.clone(),
+                };
+                self.group.direct(&key, Directive::Welcome(welcome));
+                if self.draining.is_some() {
+                    // A coordinator that leaves gives out nothing, so the worker will simply wait for the next one.
+                    return;
+                }
+                self.adopt(&key, &held);
+            }
+        }
+    }
+
+    /// Open attempts that the worker says it holds are its own from now on, whoever carried them before. Its sequence starts anew,
+    /// so what it does not hold counts as lost on the way and is sent again by the next beat.
+    fn adopt(&mut self, key: &SessionKey, held: &[Held]) {
+        let uptime = self.uptime();
+        for (token, open) in self.attempts.of_session(key) {
+            let carrier = Carrier::Session(key.clone(), 0);
+            self.attempts.put(token, super::attempts::Open { carrier, ..open });
+        }
+        for held in held {
+            let token = held.attempt.token.0;
+            if let Some(open) = self.attempts.get(&token).cloned()
+                && self.is_owner(key, open.task, open.step)
+            {
+                let carrier = Carrier::Session(key.clone(), 0);
+                self.attempts.put(token, super::attempts::Open { carrier, sent_at: uptime, ..open });
+            }
+        }
+    }
+
+    fn is_owner(&self, key: &SessionKey, task: TaskId, step: tasker_engine::StepIndex) -> bool {
+        self.residents.get(task).is_some_and(|resident| {
+            let workflow = &resident.task.workflow;
+            workflow.namespace == key.namespace && workflow.step(step).system == key.system
+        })
+    }
+
+    fn beat(&mut self, key: &SessionKey, beat: Beat) {
+        if beat.state == SessionState::Left {
+            return self.forget_session(key, "left while it still held the attempt");
+        }
+        if !self.hear(key) {
+            return;
+        }
+        let (uptime, patience) = (self.uptime(), self.settings.heartbeat.mul_f32(1.5));
+        if let Some(session) = self.registry.session_mut(key) {
+            session.state = beat.state;
+        }
+        self.grant(key, beat.credit);
+        let seen = beat.credit.map_or(0, |credit| credit.highest_sequence);
+        let mut holds = HashSet::with_capacity(beat.held.len());
+        for held in beat.held {
+            let token = held.attempt.token.0;
+            match self.attempts.get(&token).cloned() {
+                Some(open) => {
+                    holds.insert(token);
+                    if let (Some(progress), Some(resident)) = (held.progress, self.residents.get_mut(open.task)) {
+                        resident.progress.insert(open.step, progress);
+                    }
+                }
+                None => {
+                    // Closed meanwhile: the order to stop may have been lost.
+                    let reason = "the attempt is no longer open".to_owned();
+                    self.group.direct(key, Directive::Cancel { attempt: held.attempt, reason });
+                }
+            }
+        }
+        if beat.state != SessionState::Active {
+            return;
+        }
+        for (token, open) in self.attempts.of_session(key) {
+            let Carrier::Session(_, sequence) = open.carrier else { continue };
+            let overtaken = sequence > 0 && seen >= sequence;
+            let overdue = uptime.saturating_sub(open.sent_at) > patience;
+            if !holds.contains(&token) && (overtaken || overdue) {
+                self.announce_again(open.task, open.step, key);
+            }
+        }
+    }
+
+    /// Gives what silent sessions carry to others.
+    pub(super) fn expire_leases(&mut self) {
+        let (uptime, lease) = (self.uptime(), self.settings.lease);
+        let mut silent = self.registry.expired(uptime, lease);
+        // After a restart open attempts are carried by sessions that have not said hello again.
+        let unknown = self.attempts.sessions().filter(|key| self.registry.session(key).is_none() && uptime > lease);
+        silent.extend(unknown.cloned().collect::<Vec<_>>());
+        for key in silent {
+            let carried = self.attempts.count_of(&key);
+            tracing::warn!(namespace = %key.namespace, system = %key.system, session = %key.session, carried, "worker lost: silent for longer than its lease");
+            self.forget_session(&key, "fell silent for longer than its lease");
+        }
+    }
+
+    fn forget_session(&mut self, key: &SessionKey, how: &str) {
+        if let Some(session) = self.registry.remove(key)
+            && session.state != SessionState::Left
+        {
+            tracing::info!(system = %key.system, session = %key.session, "worker gone");
+        }
+        for (token, open) in self.attempts.of_session(key) {
+            let message = format!("worker {} of `{}` {how}", key.session, key.system);
+            let Some(resident) = self.residents.get_mut(open.task) else {
+                self.attempts.remove(&token);
+                continue;
+            };
+            let token = tasker_engine::AttemptToken(token);
+            let decision = lost(&mut resident.task, open.step, token, &message, now());
+            self.record(open.task, decision, None);
+            self.attempts.remove(&token.0);
+        }
+    }
+
+    /// Before a drain: workers keep what they hold, and are asked to say hello to whoever comes next by that one itself.
+    pub(super) fn tell_workers_to_wait(&mut self) {
+        tracing::info!(attempts_open = self.attempts.len(), "draining: no new work is given out");
+    }
+
+    fn take_reply(&mut self, session: &SessionKey, said: WorkerReply) {
+        if self.residents.get(said.attempt.task).is_none() {
+            let pending = Pending::Reply(LateReply { session: session.clone(), reply: said });
+            return self.load(pending);
+        }
+        let acknowledgement = self.decide_reply(session, &said);
+        self.acknowledge(session, said.attempt, acknowledgement);
+    }
+
+    fn acknowledge(&mut self, session: &SessionKey, attempt: AttemptKey, disposition: Acknowledgement) {
+        self.counters.reply(match &disposition {
+            Acknowledgement::Recorded => "recorded",
+            Acknowledgement::Repeated => "repeated",
+            Acknowledgement::Stale => "stale",
+            Acknowledgement::Conflicting => "conflicting",
+            Acknowledgement::Refused { .. } => "refused",
+        });
+        self.group.direct(session, Directive::Acknowledged { attempt, disposition });
+    }
+
+    fn decide_reply(&mut self, session: &SessionKey, said: &WorkerReply) -> Acknowledgement {
+        let forged = |message: &str| Acknowledgement::Refused { code: "reply.forged", message: message.to_owned() };
+        let task = said.attempt.task;
+        let known = self.attempts.get(&said.attempt.token.0).filter(|open| open.task == task).map(|open| open.step);
+        let Some(resident) = self.residents.get_mut(task) else { return forged("there is no such task") };
+        let workflow = resident.task.workflow.clone();
+        let step = match known {
+            Some(step) if workflow.step(step).name == said.attempt.step => step,
+            _ => match workflow.find(said.attempt.step.as_str()) {
+                Some(step) => step,
+                None => return forged("the task has no such step"),
+            },
+        };
+        // The system is the one on whose subject the reply arrived (P13).
+        if workflow.namespace != session.namespace || workflow.step(step).system != session.system {
+            tracing::warn!(system = %session.system, task = %task, step = %said.attempt.step, "reply refused: the step belongs to another system");
+            return forged("the step belongs to another system");
+        }
+        let outcome = match &said.outcome {
+            Ok(outcome) => outcome.clone(),
+            Err(malformed) => {
+                return Acknowledgement::Refused { code: "reply.malformed", message: malformed.0.clone() };
+            }
+        };
+        let contract = resident
+            .task
+            .open_attempt(step)
+            .and_then(|open| open.contract)
+            .and_then(|digest| self.registry.contract(&digest).cloned());
+        let input = Reply { step, attempt: said.attempt.attempt, token: said.attempt.token, outcome };
+        let (disposition, decision) = reply(&mut resident.task, &input, contract.as_deref(), now());
+        self.record(task, decision, None);
+        match disposition {
+            Disposition::Recorded => Acknowledgement::Recorded,
+            Disposition::Repeated => Acknowledgement::Repeated,
+            Disposition::Stale => Acknowledgement::Stale,
+            Disposition::Conflicting => Acknowledgement::Conflicting,
+            Disposition::Forged => forged("the token is not that of the attempt"),
+        }
+    }
+
+    /// Lets a command about one task through if the task is in memory; otherwise the command waits until it has been read.
+    pub(super) fn unless_loading(&mut self, command: Command) -> Option<Command> {
+        let id = match &command {
+            Command::Show { id, .. }
+            | Command::Head { id, .. }
+            | Command::WaitFinished { id, .. }
+            | Command::Cancel { id, .. }
+            | Command::Retry { id, .. }
+            | Command::Why { id, .. } => *id,
+            Command::Apply { .. }
+            | Command::Workflows { .. }
+            | Command::Submit { .. }
+            | Command::Systems { .. }
+            | Command::Capabilities { .. }
+            | Command::Status { .. }
+            | Command::Figures { .. }
+            | Command::Drain { .. } => return Some(command),
+        };
+        if self.residents.get(id).is_some() || id > self.last_task {
+            return Some(command);
+        }
+        self.load(Pending::Command(Box::new(command)));
+        None
+    }
+
+    /// Reads a task from the store on behalf of what waits for it.
+    fn load(&mut self, pending: Pending) {
+        let id = match &pending {
+            Pending::Reply(late) => late.reply.attempt.task,
+            Pending::Command(command) => match &**command {
+                Command::Show { id, .. }
+                | Command::Head { id, .. }
+                | Command::WaitFinished { id, .. }
+                | Command::Cancel { id, .. }
+                | Command::Retry { id, .. }
+                | Command::Why { id, .. } => *id,
+                _ => return,
+            },
+        };
+        if let Some(waiting) = self.residents.loading.get_mut(&id) {
+            waiting.push(pending);
+            return;
+        }
+        if self.residents.loading.len() >= LOADING_MAX {
+            // A dropped command's caller is told that the outcome is unknown; a dropped reply is sent again.
+            return;
+        }
+        self.residents.loading.insert(id, vec![pending]);
+        let (store, internal) = (self.store.clone(), self.internal.clone());
+        tokio::spawn(async move {
+            let loaded = recover::load_task(&*store, id).await;
+            let _ = internal.send(Internal::Loaded(id, loaded.map(|found| found.map(Box::new)))).await;
+        });
+    }
+
+    pub(super) fn take_internal(&mut self, internal: Internal) {
+        let Internal::Loaded(id, outcome) = internal;
+        let pending = self.residents.loading.remove(&id).unwrap_or_default();
+        let failed = match outcome {
+            Ok(Some(loaded)) => self.take_in(*loaded).err(),
+            Ok(None) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        for waiting in pending {
+            match (waiting, &failed) {
+                (Pending::Reply(late), None) => {
+                    let acknowledgement = self.decide_reply(&late.session, &late.reply);
+                    self.acknowledge(&late.session, late.reply.attempt, acknowledgement);
+                }
+                // Unacknowledged, so it will be sent again.
+                (Pending::Reply(_), Some(_)) => {}
+                (Pending::Command(command), None) => self.take_known(*command),
+                (Pending::Command(command), Some(error)) => refuse(*command, &Unavailable::Read(error.clone())),
+            }
+        }
+    }
+}
+
+/// Answers a command that cannot be carried out now.
+fn refuse(command: Command, why: &Unavailable) {
+    match command {
+        Command::Show { answer, .. } | Command::WaitFinished { answer, .. } => drop(answer.send(Err(why.clone()))),
+        Command::Head { answer, .. } => drop(answer.send(Err(why.clone()))),
+        Command::Cancel { answer, .. } => drop(answer.send(Err(ChangeError::Unavailable(why.clone())))),
+        Command::Retry { answer, .. } => drop(answer.send(Err(ChangeError::Unavailable(why.clone())))),
+        Command::Why { answer, .. } => drop(answer.send(Err(why.clone()))),
+        _ => {}
+    }
+}
+
+/// The word for a disposition in figures.
+pub(super) fn late_outcome(disposition: Disposition) -> &'static str {
+    match disposition {
+        Disposition::Recorded => "recorded",
+        Disposition::Repeated => "repeated",
+        Disposition::Stale => "stale",
+        Disposition::Conflicting => "conflicting",
+        Disposition::Forged => "refused",
+    }
+}

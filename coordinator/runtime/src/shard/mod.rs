@@ -1,0 +1,276 @@
+//! The loop that owns the tasks of one shard.
+//!
+//! One turn: take what has arrived, let the engine decide, give ready steps to free slots, and, if no commit is running, commit what
+//! was gathered. While a commit runs the next group gathers in memory; nothing of a group leaves the process before its commit
+//! (P5). A commit that fails ends the loop, and with it the process: its outcome is unknown (P3).
+//!
+//! Start reading at [`Shard::run`].
+
+mod attempts;
+mod catalog;
+mod change;
+mod deliver;
+mod figures;
+mod group;
+mod inbound;
+mod project;
+mod recover;
+mod resident;
+mod responders;
+mod spans;
+mod views;
+mod why;
+
+pub use recover::StartError;
+
+use crate::command::Command;
+use crate::operations::{Committed, Operations, TaskView, Unavailable, now};
+use crate::port::bus::{Bus, Inbound};
+use crate::port::store::{CommitError, Sequence, Store};
+use crate::settings::{COMMANDS_MAX, GROUP_ROWS_MAX, INPUTS_PER_TURN, Settings, TICK, WATCH_BUFFER};
+use crate::trace::SpanSink;
+use attempts::Attempts;
+use catalog::Catalog;
+use figures::Counters;
+use group::{AfterCommit, Group};
+use project::Projection;
+use resident::{Keys, Residents};
+use responders::Responders;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tasker_engine::{StepIndex, TaskId, Timestamp};
+use tasker_registry::Registry;
+use tasker_scheduler::Scheduler;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// A coordinator that runs: the door to it and the end of it.
+pub struct Running {
+    /// The door.
+    pub operations: Operations,
+    /// Ends when the loop ends: `Ok` after a drain, an error if a commit failed.
+    pub ended: JoinHandle<Result<(), CommitError>>,
+}
+
+/// Something that was read from the store on behalf of the loop.
+enum Internal {
+    /// A task that was not in memory; none if there is no such task.
+    Loaded(TaskId, Result<Option<Box<recover::Loaded>>, crate::port::store::ReadError>),
+}
+
+/// The state of one shard. Owned by one asynchronous task; nobody else touches it.
+pub(crate) struct Shard {
+    settings: Settings,
+    store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
+    spans: SpanSink,
+    committed: broadcast::Sender<Committed>,
+    internal: mpsc::Sender<Internal>,
+    started: Instant,
+    started_at: Timestamp,
+    residents: Residents,
+    catalog: Catalog,
+    registry: Registry,
+    scheduler: Scheduler,
+    responders: Responders,
+    attempts: Attempts,
+    waiters: HashMap<TaskId, Vec<oneshot::Sender<Result<Option<TaskView>, Unavailable>>>>,
+    keys: Keys,
+    timers: BinaryHeap<Reverse<(Timestamp, TaskId, Option<StepIndex>)>>,
+    group: Group,
+    in_flight: Option<InFlight>,
+    last: Sequence,
+    last_task: TaskId,
+    projection: Projection,
+    counters: Counters,
+    draining: Option<Draining>,
+}
+
+struct InFlight {
+    commit: JoinHandle<Result<(), CommitError>>,
+    after: Vec<AfterCommit>,
+    rows: usize,
+    since: Instant,
+}
+
+struct Draining {
+    until: Instant,
+    answers: Vec<oneshot::Sender<()>>,
+}
+
+/// Recovers what the store knows and starts the loop.
+///
+/// # Errors
+/// The store cannot be read, or what it holds cannot be understood.
+pub async fn start(
+    settings: Settings,
+    store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
+    inbox: mpsc::Receiver<Inbound>,
+    spans: SpanSink,
+) -> Result<Running, StartError> {
+    let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+    let (committed, _) = broadcast::channel(WATCH_BUFFER);
+    let (internal, loaded) = mpsc::channel(1024);
+    let operations = Operations::new(commands, committed.clone(), store.clone());
+    let shard = Shard::recover(settings, store, bus, spans, committed, internal).await?;
+    let ended = tokio::spawn(shard.run(receiver, inbox, loaded));
+    Ok(Running { operations, ended })
+}
+
+impl Shard {
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut inbox: mpsc::Receiver<Inbound>,
+        mut loaded: mpsc::Receiver<Internal>,
+    ) -> Result<(), CommitError> {
+        let mut requests = Vec::with_capacity(INPUTS_PER_TURN);
+        let mut messages = Vec::with_capacity(INPUTS_PER_TURN);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let roomy = self.group.batch.journal.len() < GROUP_ROWS_MAX;
+            let due = self.next_timer();
+            tokio::select! {
+                biased;
+                outcome = finished(&mut self.in_flight) => self.after_commit(outcome)?,
+                Some(internal) = loaded.recv() => self.take_internal(internal),
+                count = inbox.recv_many(&mut messages, INPUTS_PER_TURN), if roomy => {
+                    if count == 0 { self.begin_drain(Duration::ZERO, None); }
+                    for message in messages.drain(..) { self.take_message(message); }
+                }
+                count = commands.recv_many(&mut requests, INPUTS_PER_TURN), if roomy => {
+                    if count == 0 { self.begin_drain(Duration::ZERO, None); }
+                    for request in requests.drain(..) { self.take_command(request); }
+                }
+                () = tokio::time::sleep(due) => {}
+                _ = tick.tick() => self.tick(),
+            }
+            self.fire_timers();
+            self.deliver();
+            self.begin_commit();
+            if self.is_drained() {
+                break;
+            }
+        }
+        self.stop(commands).await;
+        Ok(())
+    }
+
+    fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn next_timer(&self) -> Duration {
+        let far = Duration::from_secs(3600);
+        self.timers.peek().map_or(far, |Reverse((due, _, _))| due.since(now()))
+    }
+
+    /// Fires what is due; a bounded number per turn, so that many timers at once do not hold up everything else.
+    fn fire_timers(&mut self) {
+        let now = now();
+        for _ in 0..INPUTS_PER_TURN {
+            match self.timers.peek() {
+                Some(Reverse((due, _, _))) if *due <= now => {}
+                _ => break,
+            }
+            let Some(Reverse((_, task, step))) = self.timers.pop() else { break };
+            self.fire(task, step, now);
+        }
+    }
+
+    fn tick(&mut self) {
+        self.expire_leases();
+        self.retry_calls();
+        self.sweep();
+        self.keys.forget_old(now());
+    }
+
+    /// Starts a commit if something was gathered and none is running.
+    fn begin_commit(&mut self) {
+        if self.in_flight.is_some() || self.group.is_empty() {
+            return;
+        }
+        let group = std::mem::take(&mut self.group);
+        if group.batch.is_empty() {
+            self.carry_out(group.into_effects());
+            return;
+        }
+        let rows = group.batch.journal.len();
+        let (batch, after) = group.split();
+        let store = self.store.clone();
+        let commit = tokio::spawn(async move { store.commit(batch).await });
+        self.in_flight = Some(InFlight { commit, after, rows, since: Instant::now() });
+    }
+
+    fn after_commit(&mut self, outcome: Result<InFlight, CommitError>) -> Result<(), CommitError> {
+        let done = outcome?;
+        self.counters.commits += 1;
+        self.counters.rows_committed += done.rows as u64;
+        self.counters.commit_seconds += done.since.elapsed().as_secs_f64();
+        self.carry_out(done.after);
+        Ok(())
+    }
+
+    /// Does what was waiting for a commit. The only place where anything leaves the process.
+    fn carry_out(&mut self, effects: Vec<AfterCommit>) {
+        let mut messages = Vec::new();
+        for effect in effects {
+            match effect {
+                AfterCommit::Send(message) => messages.push(message),
+                AfterCommit::Call(call) => self.bus.call(*call),
+                AfterCommit::Answer(answer) => answer(),
+                AfterCommit::Tell(committed) => {
+                    self.spans_of(&committed);
+                    let _ = self.committed.send(committed);
+                }
+            }
+        }
+        if !messages.is_empty() {
+            self.bus.send(messages);
+        }
+    }
+
+    fn begin_drain(&mut self, grace: Duration, answer: Option<oneshot::Sender<()>>) {
+        let until = Instant::now() + grace;
+        let draining = self.draining.get_or_insert(Draining { until, answers: Vec::new() });
+        draining.until = draining.until.min(until);
+        draining.answers.extend(answer);
+    }
+
+    fn is_drained(&self) -> bool {
+        let Some(draining) = &self.draining else { return false };
+        let idle = self.in_flight.is_none() && self.group.is_empty();
+        idle && (self.attempts.is_empty() || Instant::now() >= draining.until)
+    }
+
+    /// The last things: what is projected, the bus flushed, the lease let go.
+    async fn stop(mut self, mut commands: mpsc::Receiver<Command>) {
+        commands.close();
+        self.sweep_all().await;
+        self.bus.close().await;
+        self.store.close().await;
+        for answer in self.draining.into_iter().flat_map(|draining| draining.answers) {
+            let _ = answer.send(());
+        }
+    }
+}
+
+/// Waits for the running commit; for ever if none runs.
+async fn finished(in_flight: &mut Option<InFlight>) -> Result<InFlight, CommitError> {
+    match in_flight {
+        None => std::future::pending().await,
+        Some(running) => {
+            let outcome = (&mut running.commit).await;
+            let done = in_flight.take().expect("it was there a moment ago");
+            match outcome {
+                Ok(Ok(())) => Ok(done),
+                Ok(Err(error)) => Err(error),
+                Err(panicked) => Err(CommitError::Unknown(Box::new(panicked))),
+            }
+        }
+    }
+}

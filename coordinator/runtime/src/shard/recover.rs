@@ -1,0 +1,219 @@
+//! From the store to memory, at start: nothing is remembered but what was committed.
+
+use super::attempts::{Attempts, Carrier, Open};
+use super::catalog::Catalog;
+use super::figures::Counters;
+use super::group::Group;
+use super::project::Projection;
+use super::resident::{Keys, Resident, Residents};
+use super::responders::Responders;
+use super::{Internal, Shard};
+use crate::operations::{Committed, now};
+use crate::port::bus::Bus;
+use crate::port::store::{History, ReadError, Recovery, Sequence, Store};
+use crate::settings::Settings;
+use crate::trace::SpanSink;
+use futures::{StreamExt, TryStreamExt};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tasker_engine::decide::resume;
+use tasker_engine::event::{Event, Target};
+use tasker_engine::fold::BrokenHistory;
+use tasker_engine::task::StepState;
+use tasker_engine::{CapabilityName, Contract, Digest, Namespace, Task, TaskId};
+use tasker_registry::registry::{Capability, Declared, Source};
+use tasker_registry::{Registry, SessionKey};
+use tasker_scheduler::Scheduler;
+use tokio::sync::{broadcast, mpsc};
+
+/// Histories read at once.
+const READ_AHEAD: usize = 16;
+
+/// Why the loop did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store could not be read.
+    #[error("the store could not be read at start")]
+    Read(#[from] ReadError),
+    /// A stored workflow is no longer understood.
+    #[error("workflow `{name}` {version} is stored but no longer passes the checker: {first}")]
+    Workflow {
+        /// Which.
+        name: String,
+        /// Which version.
+        version: String,
+        /// The first thing that is wrong with it.
+        first: String,
+    },
+    /// A stored contract is no longer understood.
+    #[error("contract {digest} is stored but cannot be compiled: {reason}")]
+    Contract {
+        /// Which.
+        digest: Digest,
+        /// Why.
+        reason: String,
+    },
+    /// A task's history is damaged.
+    #[error(transparent)]
+    History(#[from] BrokenHistory),
+}
+
+/// A task's history, read but not yet folded: folding needs the workflow, which the loop knows.
+pub(super) struct Loaded {
+    id: TaskId,
+    history: History,
+}
+
+/// Reads one task.
+pub(super) async fn load_task(store: &dyn Store, id: TaskId) -> Result<Option<Loaded>, ReadError> {
+    Ok(store.history(id, None).await?.map(|history| Loaded { id, history }))
+}
+
+impl Shard {
+    pub(super) async fn recover(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        bus: Arc<dyn Bus>,
+        spans: SpanSink,
+        committed: broadcast::Sender<Committed>,
+        internal: mpsc::Sender<Internal>,
+    ) -> Result<Self, StartError> {
+        let since = Instant::now();
+        let recovery = store.recover().await?;
+        let mut shard = Self {
+            settings,
+            store: store.clone(),
+            bus,
+            spans,
+            committed,
+            internal,
+            started: Instant::now(),
+            started_at: now(),
+            residents: Residents::default(),
+            catalog: Catalog::default(),
+            registry: Registry::default(),
+            scheduler: Scheduler::default(),
+            responders: Responders::default(),
+            attempts: Attempts::default(),
+            waiters: HashMap::new(),
+            keys: Keys::default(),
+            timers: BinaryHeap::new(),
+            group: Group::default(),
+            in_flight: None,
+            last: recovery.last,
+            last_task: recovery.last_task.unwrap_or_else(|| TaskId::first_at(tasker_engine::Timestamp::from_millis(0))),
+            projection: Projection::default(),
+            counters: Counters::default(),
+            draining: None,
+        };
+        shard.restore_definitions(&recovery)?;
+        let (active, unprojected) = (recovery.active.len(), recovery.finished_unprojected.len());
+        let heads = recovery.active.into_iter().chain(recovery.finished_unprojected);
+        let mut histories = futures::stream::iter(heads.map(|(id, last)| read(store.clone(), id, last))).buffer_unordered(READ_AHEAD);
+        while let Some(loaded) = histories.try_next().await? {
+            let id = loaded.id;
+            shard.take_in(loaded).map_err(|reason| ReadError::Damaged(reason))?;
+            shard.projection.touch(id);
+        }
+        let elapsed_ms = since.elapsed().as_millis() as u64;
+        tracing::info!(active, unprojected, attempts_open = shard.attempts.len(), steps_waiting = shard.scheduler.waiting(), elapsed_ms, "recovered");
+        Ok(shard)
+    }
+
+    fn restore_definitions(&mut self, recovery: &Recovery) -> Result<(), StartError> {
+        let mut contracts = BTreeMap::new();
+        for (digest, stored) in &recovery.contracts {
+            let contract = Contract::from_json(stored)
+                .map_err(|invalid| StartError::Contract { digest: *digest, reason: invalid.to_string() })?;
+            self.registry.restore_contract(*digest, contract.clone());
+            contracts.insert(*digest, Arc::new(contract));
+        }
+        for system in &recovery.systems {
+            self.registry.locate(&system.namespace, &system.name, system.base_url.clone(), system.health_check_url.clone());
+        }
+        for row in &recovery.capabilities {
+            let capability = Capability {
+                contract: contracts.get(&row.contract).cloned().unwrap_or_default(),
+                digest: row.contract,
+                description: row.description.clone(),
+                timeout: row.timeout,
+                source: if row.source == Source::Manifest.as_str() { Source::Manifest } else { Source::Worker },
+                declared_at: row.declared_at,
+            };
+            let (namespace, system, name): (Namespace, _, CapabilityName) =
+                (row.namespace.clone(), row.system.clone(), row.name.clone());
+            self.registry.restore(Declared { namespace, system, name, capability });
+        }
+        for row in &recovery.workflows {
+            let file = format!("{}.yaml", row.name);
+            let checked = tasker_manifest::check(&row.source, &file, &row.namespace);
+            let first = checked.diagnostics.first().map(|found| found.message.clone()).unwrap_or_default();
+            let problem = |first: String| StartError::Workflow {
+                name: row.name.to_string(),
+                version: row.version.to_string(),
+                first,
+            };
+            let manifest = checked.manifest.ok_or_else(|| problem(first))?;
+            if manifest.workflow.digest != row.digest {
+                return Err(problem(format!("its digest was {}, and is {} now", row.digest, manifest.workflow.digest)));
+            }
+            self.catalog.insert(manifest.workflow, manifest.description, row.clone(), &mut self.scheduler);
+        }
+        Ok(())
+    }
+
+    /// Folds a task's history and takes up what its state implies.
+    pub(super) fn take_in(&mut self, loaded: Loaded) -> Result<(), String> {
+        let Loaded { id, history } = loaded;
+        let rows = history.rows;
+        let entries = || rows.iter().map(|row| &*row.entry);
+        let digest = match entries().next().and_then(|entry| entry.events.first()) {
+            Some(Event::TaskAccepted(submission)) => submission.workflow,
+            _ => return Err(BrokenHistory::NoBeginning(id).to_string()),
+        };
+        let pinned = self.catalog.pinned(&history.namespace, digest);
+        let entry = pinned.ok_or_else(|| format!("task {id} is pinned to workflow digest {digest}, which is not stored"))?.clone();
+        let task = Task::fold(entry.workflow.clone(), entries()).map_err(|broken| broken.to_string())?;
+        let last = rows.last().map_or(0, |row| row.sequence);
+        self.last_task = self.last_task.max(id);
+        self.reopen(&task);
+        let effects = resume(&task);
+        self.residents.insert(Resident { task, last, lanes: entry.lanes, progress: BTreeMap::new() });
+        for effect in effects {
+            self.effect(id, effect, None);
+        }
+        Ok(())
+    }
+
+    /// Open attempts get a fresh lease: whoever carries them says so within it, or they go to others.
+    fn reopen(&mut self, task: &Task) {
+        for step in task.workflow.indexes() {
+            let StepState::Running(open) = &task.progress(step).state else { continue };
+            let carrier = match &open.target {
+                Target::Session(session) => {
+                    let key = SessionKey {
+                        namespace: task.workflow.namespace.clone(),
+                        system: task.workflow.step(step).system.clone(),
+                        session: session.clone(),
+                    };
+                    Carrier::Session(key, 0)
+                }
+                Target::Responders => Carrier::Parked,
+            };
+            if carrier == Carrier::Parked {
+                let entry = self.catalog.pinned(&task.workflow.namespace, task.workflow.digest);
+                if let Some(lane) = entry.map(|entry| entry.lanes[step.at()]) {
+                    self.responders.park(lane, open.token.0, Duration::ZERO);
+                }
+            }
+            self.attempts.put(open.token.0, Open { task: task.id, step, carrier, sent_at: Duration::ZERO });
+        }
+    }
+}
+
+async fn read(store: Arc<dyn Store>, id: TaskId, last: Sequence) -> Result<Loaded, ReadError> {
+    let history = store.history(id, Some(last)).await?;
+    let missing = || ReadError::Damaged(format!("task {id} is active, but has no history"));
+    Ok(Loaded { id, history: history.ok_or_else(missing)? })
+}

@@ -1,0 +1,151 @@
+//! Questions that change nothing.
+
+use super::Shard;
+use super::change::view;
+use crate::command::Command;
+use crate::operations::{CapabilityView, SystemView, WorkerView, now};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tasker_engine::{CapabilityName, Namespace, SystemName};
+use tasker_registry::Session;
+use tasker_registry::registry::System;
+
+impl Shard {
+    pub(super) fn take_question(&mut self, command: Command) {
+        match command {
+            Command::Workflows { namespace, answer } => {
+                let views = self.catalog.views(&namespace);
+                self.answer(answer, views);
+            }
+            Command::Show { namespace, id, answer } => {
+                let found = self.residents.get(id).filter(|known| known.task.submission.namespace == namespace).map(view);
+                self.answer(answer, Ok(found));
+            }
+            Command::Head { namespace, id, answer } => {
+                let found = self.residents.get(id).filter(|known| known.task.submission.namespace == namespace);
+                let head = found.map(|resident| (view(resident), resident.last));
+                self.answer(answer, Ok(head));
+            }
+            Command::WaitFinished { namespace, id, answer } => {
+                let found = self.residents.get(id).filter(|known| known.task.submission.namespace == namespace);
+                match found {
+                    Some(resident) if !resident.task.status.is_terminal() => {
+                        let waiters = self.waiters.entry(id).or_default();
+                        waiters.retain(|waiter| !waiter.is_closed());
+                        waiters.push(answer);
+                    }
+                    found => {
+                        let view = found.map(view);
+                        self.answer(answer, Ok(view));
+                    }
+                }
+            }
+            Command::Systems { namespace, answer } => {
+                let views = self.systems(&namespace);
+                self.answer(answer, views);
+            }
+            Command::Capabilities { namespace, answer } => {
+                let views = self.capabilities(&namespace);
+                self.answer(answer, views);
+            }
+            Command::Why { namespace, id, answer } => {
+                let found = self.residents.get(id).filter(|known| known.task.submission.namespace == namespace);
+                let reasons = found.map(|resident| self.why(resident));
+                self.answer(answer, Ok(reasons));
+            }
+            Command::Status { answer } => {
+                let bus = ("bus", self.bus.is_connected(), self.bus.describe());
+                let draining = self.draining.is_some();
+                let state = if draining { "draining".to_owned() } else { format!("{} active tasks", self.residents.active()) };
+                self.answer(answer, vec![bus, ("runtime", !draining, state)]);
+            }
+            Command::Figures { answer } => {
+                let figures = self.figures();
+                self.answer(answer, figures);
+            }
+            Command::Apply { .. }
+            | Command::Submit { .. }
+            | Command::Cancel { .. }
+            | Command::Retry { .. }
+            | Command::Drain { .. } => unreachable!("changes are carried out before questions are asked"),
+        }
+    }
+
+    fn systems(&self, namespace: &Namespace) -> Vec<SystemView> {
+        let mut views: BTreeMap<SystemName, System> = BTreeMap::new();
+        for (tenant, name, system) in self.registry.systems() {
+            if tenant == namespace {
+                views.insert(name.clone(), system.clone());
+            }
+        }
+        let with_workers = views.into_iter().map(|(name, system)| {
+            let sessions = self.registry.sessions();
+            let own = sessions.filter(|session| session.key.namespace == *namespace && session.key.system == name);
+            SystemView {
+                namespace: namespace.clone(),
+                workers: own.map(|session| self.worker(session)).collect(),
+                name,
+                system,
+            }
+        });
+        with_workers.collect()
+    }
+
+    fn worker(&self, session: &Session) -> WorkerView {
+        let uptime = self.uptime();
+        let announcement = &session.announcement;
+        WorkerView {
+            namespace: session.key.namespace.clone(),
+            system: session.key.system.clone(),
+            session: session.key.session.to_string(),
+            system_version: announcement.system_version.clone(),
+            sdk: announcement.sdk.clone(),
+            host: announcement.host.clone(),
+            process_id: announcement.process_id,
+            state: session.state,
+            capabilities: session.capabilities.keys().cloned().collect(),
+            slots: announcement.slots,
+            running: self.attempts.count_of(&session.key),
+            joined_at: self.started_at.after(session.joined_at),
+            silent_for: uptime.saturating_sub(session.heard_at),
+        }
+    }
+
+    fn capabilities(&self, namespace: &Namespace) -> Vec<CapabilityView> {
+        let mut views: BTreeMap<(SystemName, CapabilityName), CapabilityView> = BTreeMap::new();
+        let empty = |system: &SystemName, name: &CapabilityName| CapabilityView {
+            namespace: namespace.clone(),
+            system: system.clone(),
+            name: name.clone(),
+            capability: None,
+            workers: self.registry.offering(namespace, system, name).count(),
+            waiting: 0,
+            oldest_waiting: None,
+        };
+        for (tenant, system, known) in self.registry.systems().filter(|(tenant, _, _)| *tenant == namespace) {
+            for (name, capability) in &known.capabilities {
+                debug_assert_eq!(tenant, namespace);
+                let mut view = empty(system, name);
+                view.capability = Some(capability.clone());
+                views.insert((system.clone(), name.clone()), view);
+            }
+        }
+        for lane in self.catalog.lanes().map(|lane| self.scheduler.name(lane)).filter(|lane| lane.namespace == *namespace) {
+            let key = (lane.system.clone(), lane.capability.clone());
+            views.entry(key).or_insert_with(|| empty(&lane.system, &lane.capability));
+        }
+        for (lane, (waiting, oldest)) in self.scheduler.backlog() {
+            if let Some(view) = views.get_mut(&(lane.system.clone(), lane.capability.clone()))
+                && lane.namespace == *namespace
+            {
+                (view.waiting, view.oldest_waiting) = (waiting, oldest);
+            }
+        }
+        views.into_values().collect()
+    }
+
+    /// How long ago an instant was, for people.
+    pub(super) fn ago(&self, at: tasker_engine::Timestamp) -> Duration {
+        now().since(at)
+    }
+}
