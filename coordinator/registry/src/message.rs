@@ -26,6 +26,13 @@ pub struct FromWorker {
 pub enum Said {
     /// Here I am.
     Hello(Box<Announcement>),
+    /// A hello that could be read but says something impossible: the worker is told what.
+    Impossible {
+        /// A stable code.
+        code: &'static str,
+        /// What is wrong, and where.
+        message: String,
+    },
     /// This much I can take.
     Poll(Credit),
     /// I am alive.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tasker_engine::task::Trace;
 use tasker_engine::{AttemptNumber, AttemptToken, CapabilityName, Failure, Namespace, Payload, StepName, SystemName, TaskId};
-use tasker_registry::message::{FromWorker, ToWorker};
+pub use tasker_registry::message::{FromWorker, ToWorker};
 
 /// Brings what the bus receives to the runtime. Bounded: when the runtime is behind, the bus waits (P22).
 pub type Inbox = tokio::sync::mpsc::Sender<Inbound>;

@@ -42,6 +42,11 @@ impl Shard {
         let key = SessionKey { namespace: said.namespace, system: said.system, session: said.session };
         match said.body {
             Said::Hello(announcement) => self.hello(key, *announcement),
+            Said::Impossible { code, message } => {
+                tracing::warn!(system = %key.system, session = %key.session, code, "hello refused: {message}");
+                let refused = Directive::Refused { code: code.to_owned(), message, retryable: false };
+                self.group.direct(&key, refused);
+            }
             Said::Poll(credit) => {
                 if self.hear(&key) {
                     self.grant(&key, Some(credit));

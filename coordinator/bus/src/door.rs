@@ -1,0 +1,48 @@
+//! The door from any bus to the runtime: bytes in, inputs out, and a count of what was refused.
+
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tasker_runtime::port::bus::{Inbound, Inbox};
+use tasker_wire::worker::{Subjects, decode};
+
+/// What is refused, by reason.
+#[derive(Debug, Default)]
+pub(crate) struct Refused(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Refused {
+    pub(crate) fn count(&self, reason: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+    }
+
+    pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Reads what arrives and hands it on.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) subjects: Arc<Subjects>,
+    pub(crate) inbox: Inbox,
+    pub(crate) refused: Arc<Refused>,
+}
+
+impl Door {
+    /// Takes one message. Waits while the runtime is behind, so that the bus is slowed and nothing is lost (P22). False once the
+    /// runtime is gone.
+    pub(crate) async fn take(&self, subject: &str, body: Bytes) -> bool {
+        let Some(arrival) = self.subjects.read(subject) else {
+            self.refused.count("subject");
+            return true;
+        };
+        match decode(arrival, body) {
+            Ok(said) => self.inbox.send(Inbound::Worker(said)).await.is_ok(),
+            Err(unreadable) => {
+                tracing::warn!(subject, reason = unreadable.reason, "message refused: unreadable");
+                self.refused.count(unreadable.reason);
+                true
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What a worker says, from bytes. Everything is checked here once and trusted inside.
+
+use super::subject::{Arrival, Kind};
+use bytes::Bytes;
+use prost::Message;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tasker_engine::contract::ErrorContract;
+use tasker_engine::decide::reply::Outcome;
+use tasker_engine::failure::cut;
+use tasker_engine::{
+    AttemptNumber, AttemptToken, CapabilityName, Contract, ErrorCode, Failure, FailureKind, Payload, Schema, SessionId,
+    StepName, TaskId,
+};
+use tasker_proto::worker::v1 as proto;
+use tasker_registry::message::{
+    AnnouncedCapability, Announcement, AttemptKey, Beat, Credit, FromWorker, Held, Malformed, Said, Sdk, SessionState,
+    WorkerReply,
+};
+
+/// Why a message was dropped at the door; a word for figures. Nobody can be told, because not even the session could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the message is unreadable: {reason}")]
+pub struct Unreadable {
+    /// `protobuf`, `session`, `attempt`.
+    pub reason: &'static str,
+}
+
+/// The most capabilities of one worker.
+const CAPABILITIES_MAX: usize = 1_000;
+/// The largest progress, in bytes.
+const PROGRESS_BYTES_MAX: usize = 4 * 1024;
+/// The longest text that is only shown to people, in bytes.
+const TEXT_BYTES_MAX: usize = 1_024;
+
+/// Reads a message.
+///
+/// # Errors
+/// If it is not protobuf of the kind its subject says, or names no acceptable session. A single reply that cannot be believed does not
+/// spoil its batch: it comes out as [`Malformed`].
+pub fn decode(arrival: Arrival, body: Bytes) -> Result<FromWorker, Unreadable> {
+    let (session, body) = match arrival.kind {
+        Kind::Hello => {
+            let hello = proto::Hello::decode(body).map_err(protobuf)?;
+            (hello.session.clone(), hello_of(hello))
+        }
+        Kind::Poll => {
+            let poll = proto::Poll::decode(body).map_err(protobuf)?;
+            let credit = poll.credit.ok_or(Unreadable { reason: "credit" })?;
+            (poll.session, Said::Poll(credit_of(credit)))
+        }
+        Kind::Beat => {
+            let beat = proto::Beat::decode(body).map_err(protobuf)?;
+            let state = match beat.state() {
+                proto::SessionState::Unspecified | proto::SessionState::Active => SessionState::Active,
+                proto::SessionState::Draining => SessionState::Draining,
+                proto::SessionState::Left => SessionState::Left,
+            };
+            let held = beat.held.into_iter().filter_map(held_of).collect();
+            (beat.session, Said::Beat(Beat { held, credit: beat.credit.map(credit_of), state }))
+        }
+        Kind::Reply => {
+            let batch = proto::ReplyBatch::decode(body).map_err(protobuf)?;
+            let replies = batch.replies.into_iter().filter_map(reply_of).collect();
+            (batch.session, Said::Replies { replies, credit: batch.credit.map(credit_of) })
+        }
+    };
+    let session = SessionId::new(&session).map_err(|_| Unreadable { reason: "session" })?;
+    Ok(FromWorker { namespace: arrival.namespace, system: arrival.system, session, body })
+}
+
+fn protobuf(_: prost::DecodeError) -> Unreadable {
+    Unreadable { reason: "protobuf" }
+}
+
+fn hello_of(hello: proto::Hello) -> Said {
+    if hello.capabilities.len() > CAPABILITIES_MAX {
+        let message = format!("{} capabilities are announced; at most {CAPABILITIES_MAX} are accepted", hello.capabilities.len());
+        return Said::Impossible { code: "worker.too_many_capabilities", message };
+    }
+    let mut capabilities = Vec::with_capacity(hello.capabilities.len());
+    for capability in hello.capabilities {
+        match capability_of(capability) {
+            Ok(capability) => capabilities.push(capability),
+            Err((code, message)) => return Said::Impossible { code, message },
+        }
+    }
+    let sdk = hello.sdk.unwrap_or_default();
+    Said::Hello(Box::new(Announcement {
+        system_version: text(hello.system_version),
+        capabilities,
+        slots: hello.slots,
+        sdk: Sdk { name: text(sdk.name), version: text(sdk.version), language: text(sdk.language) },
+        host: text(hello.host),
+        process_id: hello.process_id,
+        held: hello.held.into_iter().filter_map(held_of).collect(),
+    }))
+}
+
+fn capability_of(capability: proto::Capability) -> Result<AnnouncedCapability, (&'static str, String)> {
+    let name = CapabilityName::new(&capability.name).map_err(|invalid| ("worker.capability_malformed", invalid.to_string()))?;
+    let mut errors = BTreeMap::new();
+    if capability.errors.len() > Contract::ERRORS_MAX {
+        let message = format!("capability `{name}` declares {} errors; at most {} are accepted", capability.errors.len(), Contract::ERRORS_MAX);
+        return Err(("worker.too_many_errors", message));
+    }
+    for error in capability.errors {
+        let code = ErrorCode::new(&error.code)
+            .map_err(|invalid| ("worker.error_code_malformed", format!("capability `{name}`: {invalid}")))?;
+        let details = schema(&name, &format!("details of `{code}`"), &error.details_schema)?;
+        errors.insert(code, ErrorContract { details, description: text(error.description) });
+    }
+    let contract = Contract {
+        input: schema(&name, "input", &capability.input_schema)?,
+        result: schema(&name, "result", &capability.result_schema)?,
+        errors,
+    };
+    Ok(AnnouncedCapability {
+        name,
+        contract,
+        description: text(capability.description),
+        timeout: (capability.timeout_ms > 0).then(|| Duration::from_millis(capability.timeout_ms)),
+    })
+}
+
+fn schema(capability: &CapabilityName, what: &str, source: &str) -> Result<Option<Schema>, (&'static str, String)> {
+    if source.is_empty() {
+        return Ok(None);
+    }
+    let problem = |reason: String| ("worker.schema_invalid", format!("the {what} schema of capability `{capability}`: {reason}"));
+    if source.len() > Schema::BYTES_MAX {
+        return Err(problem(format!("it has {} bytes; at most {} are accepted", source.len(), Schema::BYTES_MAX)));
+    }
+    let value = serde_json::from_str(source).map_err(|error| problem(format!("not JSON: {error}")))?;
+    Schema::compile(value).map(Some).map_err(|invalid| problem(invalid.to_string()))
+}
+
+fn text(mut given: String) -> String {
+    if given.len() > TEXT_BYTES_MAX {
+        let mut end = TEXT_BYTES_MAX;
+        while !given.is_char_boundary(end) {
+            end -= 1;
+        }
+        given.truncate(end);
+    }
+    given
+}
+
+fn credit_of(credit: proto::Credit) -> Credit {
+    Credit {
+        free: credit.free,
+        highest_sequence: credit.highest_sequence,
+        expires_in: Duration::from_millis(credit.expires_in_ms),
+    }
+}
+
+/// An attempt that cannot be read is one that nobody sent: it is left out.
+fn key_of(task: &str, step: &str, attempt: u32, token: &[u8]) -> Option<AttemptKey> {
+    Some(AttemptKey {
+        task: task.parse::<TaskId>().ok()?,
+        step: StepName::new(step).ok()?,
+        attempt: AttemptNumber(attempt),
+        token: AttemptToken(token.try_into().ok()?),
+    })
+}
+
+fn held_of(held: proto::HeldAttempt) -> Option<Held> {
+    let attempt = key_of(&held.task_id, &held.step_name, held.attempt, &held.token)?;
+    let acceptable = !held.progress.is_empty() && held.progress.len() <= PROGRESS_BYTES_MAX;
+    let progress = acceptable.then(|| Payload::parse(held.progress).ok()).flatten();
+    Some(Held { attempt, progress })
+}
+
+fn reply_of(reply: proto::StepReply) -> Option<WorkerReply> {
+    let attempt = key_of(&reply.task_id, &reply.step_name, reply.attempt, &reply.token)?;
+    let outcome = match reply.outcome {
+        None => Err(Malformed("the reply holds neither a success nor a failure".to_owned())),
+        Some(proto::step_reply::Outcome::Success(success)) => match Payload::parse(success.result) {
+            Ok(result) => Ok(Outcome::Succeeded(result)),
+            Err(invalid) => Err(Malformed(format!("the result is not acceptable: {invalid}"))),
+        },
+        Some(proto::step_reply::Outcome::Failure(failure)) => failure_of(failure).map(Outcome::Failed),
+    };
+    Some(WorkerReply { attempt, outcome, ran: Duration::from_millis(reply.ran_ms) })
+}
+
+fn failure_of(failure: proto::Failure) -> Result<Failure, Malformed> {
+    let kind = match failure.kind() {
+        proto::FailureKind::Retryable => FailureKind::Retryable,
+        proto::FailureKind::Permanent => FailureKind::Permanent,
+        proto::FailureKind::Contract => FailureKind::Contract,
+        proto::FailureKind::Cancelled => FailureKind::Cancelled,
+        proto::FailureKind::Unspecified => return Err(Malformed("the failure has no kind".to_owned())),
+    };
+    let code = ErrorCode::new(&failure.code).map_err(|invalid| Malformed(invalid.to_string()))?;
+    let details = match failure.details.is_empty() {
+        true => None,
+        false => Some(Payload::parse(failure.details).map_err(|invalid| Malformed(format!("the details are not acceptable: {invalid}")))?),
+    };
+    let retry_after = (failure.retry_after_ms > 0).then(|| Duration::from_millis(failure.retry_after_ms));
+    Ok(Failure { kind, code, message: cut(failure.message), details, retry_after })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tasker_engine::{Namespace, SystemName};
+
+    fn arrival(kind: Kind) -> Arrival {
+        Arrival {
+            namespace: Namespace::new("default").expect("valid"),
+            system: SystemName::new("payments").expect("valid"),
+            kind,
+        }
+    }
+
+    fn hello(capability: proto::Capability) -> Said {
+        let hello = proto::Hello { session: "session-1".into(), capabilities: vec![capability], slots: 1, ..Default::default() };
+        decode(arrival(Kind::Hello), hello.encode_to_vec().into()).expect("readable").body
+    }
+
+    #[test]
+    fn a_hello_with_an_impossible_schema_is_answered_with_the_place() {
+        let said = hello(proto::Capability { name: "payment.charge".into(), result_schema: "{\"type\":7}".into(), ..Default::default() });
+        let Said::Impossible { code, message } = said else { panic!("{said:?}") };
+        assert_eq!(code, "worker.schema_invalid");
+        assert!(message.starts_with("the result schema of capability `payment.charge`: not a JSON Schema"), "{message}");
+    }
+
+    #[test]
+    fn one_bad_reply_does_not_spoil_its_batch() {
+        let good = proto::StepReply {
+            task_id: TaskId::from_number(7).expect("not negative").to_string(),
+            step_name: "charge".into(),
+            attempt: 1,
+            token: Bytes::from_static(&[7; 16]),
+            outcome: Some(proto::step_reply::Outcome::Success(proto::Success { result: Bytes::from_static(b"{}") })),
+            ran_ms: 1,
+        };
+        let not_json = proto::StepReply {
+            outcome: Some(proto::step_reply::Outcome::Success(proto::Success { result: Bytes::from_static(b"{") })),
+            ..good.clone()
+        };
+        let nobodys = proto::StepReply { token: Bytes::from_static(b"short"), ..good.clone() };
+        let batch = proto::ReplyBatch { session: "session-1".into(), replies: vec![nobodys, not_json, good], credit: None };
+        let said = decode(arrival(Kind::Reply), batch.encode_to_vec().into()).expect("readable").body;
+        let Said::Replies { replies, .. } = said else { panic!("{said:?}") };
+        assert_eq!(replies.iter().map(|reply| reply.outcome.is_ok()).collect::<Vec<_>>(), [false, true]);
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            for kind in [Kind::Hello, Kind::Poll, Kind::Beat, Kind::Reply] {
+                let _ = decode(arrival(kind), Bytes::from(bytes.clone()));
+            }
+        }
+    }
+}
