@@ -1,5 +1,6 @@
 //! One connection: reads operations and gives each its meaning.
 
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -49,10 +50,19 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, client: Socket
     let _ = stream.set_nodelay(true);
     let (input, output) = stream.into_split();
     let limits = shared.options.limits;
-    let peer = Arc::new(Peer::new(id, client, limits.outbound_bytes_max, shared.cut.child_token()));
+    let peer = Arc::new(Peer::new(
+        id,
+        client,
+        limits.outbound_bytes_max,
+        shared.cut.child_token(),
+    ));
     let info = handshake::info_line(&shared.options, &shared.identity, id, client, false);
     peer.outbound.append(&[&info], None);
-    let writer = shared.tasks.spawn(super::writer::run(Arc::clone(&peer), output, limits.write_timeout));
+    let writer = shared.tasks.spawn(super::writer::run(
+        Arc::clone(&peer),
+        output,
+        limits.write_timeout,
+    ));
 
     let mut connection = Connection::new(Arc::clone(&shared), Arc::clone(&peer), input);
     let end = connection.run().await;
@@ -66,7 +76,11 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, client: Socket
                 () = peer.closing.cancelled() => {}
             }
         }
-        End::Drained => peer.outbound.drain(),
+        End::Drained => {
+            let info = handshake::info_line(&shared.options, &shared.identity, id, client, true);
+            peer.outbound.append(&[&info], None);
+            peer.outbound.drain();
+        }
         End::Gone => peer.cut(),
     }
     // The write timeout bounds this; a panic in the writer has ended the connection as well.
@@ -126,16 +140,16 @@ impl Connection {
         let handshake_end = Instant::now() + limits.handshake_timeout;
         let mut next_ping = Instant::now() + limits.ping_interval;
         loop {
-            let wake_at = if self.connected { next_ping } else { handshake_end };
+            let wake_at = if self.connected {
+                next_ping
+            } else {
+                handshake_end
+            };
             self.buffer.reserve(self.read_bytes);
             let read = tokio::select! {
                 biased;
                 () = self.peer.closing.cancelled() => return End::Gone,
-                () = self.shared.draining.cancelled() => {
-                    let info = self.lame_duck_line();
-                    self.peer.outbound.append(&[&info], None);
-                    return End::Drained;
-                }
+                () = self.shared.draining.cancelled() => return End::Drained,
                 read = self.input.read_buf(&mut self.buffer) => Some(read),
                 () = tokio::time::sleep_until(wake_at) => None,
             };
@@ -171,40 +185,42 @@ impl Connection {
             match self.parser.next(&mut self.buffer) {
                 Ok(Some(Operation::Publish(publication))) => {
                     messages += 1;
+                    if publication.has_headers() && !self.peer.headers.load(Ordering::Relaxed) {
+                        break ControlFlow::Break(self.refuse("message headers not supported"));
+                    }
                     self.publish(&publication);
                     drop(publication);
-                    if !self.publisher.full.is_empty() && self.wait_for_mailboxes().await.is_break() {
-                        break ControlFlow::Break(End::Gone);
-                    }
-                }
-                Ok(Some(operation)) => {
-                    if let ControlFlow::Break(end) = self.handle(operation) {
+                    if let ControlFlow::Break(end) = self.wait_for_mailboxes().await {
                         break ControlFlow::Break(end);
                     }
                 }
+                Ok(Some(Operation::Connect { options })) => {
+                    if let ControlFlow::Break(end) = self.connect(&options) {
+                        break ControlFlow::Break(end);
+                    }
+                }
+                Ok(Some(Operation::Subscribe {
+                    pattern,
+                    queue,
+                    sid,
+                })) => self.subscribe(pattern, queue, sid),
+                Ok(Some(Operation::Unsubscribe { sid, max })) => self.unsubscribe(&sid, max),
+                Ok(Some(Operation::Ping)) => self.say(PONG),
+                // Any input is a sign of life; nothing else follows from these.
+                Ok(Some(Operation::Pong | Operation::Acknowledge)) => {}
                 Ok(None) => break ControlFlow::Continue(()),
                 Err(error) => break ControlFlow::Break(self.refuse(refusal(&error))),
             }
         };
-        self.shared.router.messages_received.fetch_add(messages, Ordering::Relaxed);
+        self.shared
+            .router
+            .messages_received
+            .fetch_add(messages, Ordering::Relaxed);
         self.publisher.wake();
         self.peer.outbound.wake();
         self.adapt(count);
         self.hold_back().await;
         outcome
-    }
-
-    fn handle(&mut self, operation: Operation) -> ControlFlow<End> {
-        match operation {
-            Operation::Connect { options } => return self.connect(&options),
-            Operation::Publish(publication) => self.publish(&publication),
-            Operation::Subscribe { pattern, queue, sid } => self.subscribe(pattern, queue, sid),
-            Operation::Unsubscribe { sid, max } => self.unsubscribe(&sid, max),
-            Operation::Ping => self.say(PONG),
-            // Any input is a sign of life; nothing else follows from these.
-            Operation::Pong | Operation::Acknowledge => {}
-        }
-        ControlFlow::Continue(())
     }
 
     fn connect(&mut self, options: &Bytes) -> ControlFlow<End> {
@@ -218,13 +234,18 @@ impl Connection {
             tracing::warn!(client = %self.peer.address, "client refused: wrong or missing credentials");
             return ControlFlow::Break(self.refuse("Authorization Violation"));
         }
+        if connect.no_responders && !connect.headers {
+            // The notice is a header block, so that such a client could not be told.
+            return ControlFlow::Break(self.refuse("no responders requires headers support"));
+        }
         self.parser.connected();
         self.connected = true;
         self.verbose = connect.verbose;
         self.peer.echo.store(connect.echo, Ordering::Relaxed);
         self.peer.headers.store(connect.headers, Ordering::Relaxed);
-        // The notice is a header block, so that a client without headers cannot be told.
-        self.peer.no_responders.store(connect.no_responders && connect.headers, Ordering::Relaxed);
+        self.peer
+            .no_responders
+            .store(connect.no_responders, Ordering::Relaxed);
         self.acknowledge();
         ControlFlow::Continue(())
     }
@@ -250,20 +271,26 @@ impl Connection {
         let Ok(pattern) = Pattern::new(pattern) else {
             return self.say_error("Invalid Subject");
         };
-        let mut subscriptions = self.peer.subscriptions();
-        if subscriptions.len() >= self.shared.options.limits.subscriptions_max {
-            drop(subscriptions);
-            return self.say_error("maximum subscriptions exceeded");
-        }
-        // A name that is taken keeps its subscription: saying the same twice changes nothing.
-        if !subscriptions.contains_key(&sid) {
-            let target = Target::Peer(Arc::clone(&self.peer));
-            let interest = Arc::new(Interest::new(pattern, queue, sid.clone(), target));
-            subscriptions.insert(sid, Arc::clone(&interest));
-            drop(subscriptions);
+        let interest = {
+            let mut subscriptions = self.peer.subscriptions();
+            let count = subscriptions.len();
+            match subscriptions.entry(sid) {
+                // A name that is taken keeps its subscription: saying the same twice changes nothing.
+                Entry::Occupied(_) => None,
+                Entry::Vacant(_) if count >= self.shared.options.limits.subscriptions_max => {
+                    return self.say_error("maximum subscriptions exceeded");
+                }
+                Entry::Vacant(place) => {
+                    let target = Target::Peer(Arc::clone(&self.peer));
+                    let interest =
+                        Arc::new(Interest::new(pattern, queue, place.key().clone(), target));
+                    place.insert(Arc::clone(&interest));
+                    Some(interest)
+                }
+            }
+        };
+        if let Some(interest) = interest {
             self.shared.router.subscribe(interest);
-        } else {
-            drop(subscriptions);
         }
         self.acknowledge();
     }
@@ -280,14 +307,18 @@ impl Connection {
     }
 
     /// Stops reading until every full mailbox that this connection filled has room again.
-    async fn wait_for_mailboxes(&mut self) -> ControlFlow<()> {
+    async fn wait_for_mailboxes(&mut self) -> ControlFlow<End> {
+        if self.publisher.full.is_empty() {
+            return ControlFlow::Continue(());
+        }
         // Whoever makes room may depend on what was published before.
         self.publisher.wake();
         self.peer.outbound.wake();
         while let Some(mailbox) = self.publisher.full.pop() {
             tokio::select! {
                 () = mailbox.room() => {}
-                () = self.peer.closing.cancelled() => return ControlFlow::Break(()),
+                () = self.peer.closing.cancelled() => return ControlFlow::Break(End::Gone),
+                () = self.shared.draining.cancelled() => return ControlFlow::Break(End::Drained),
             }
         }
         ControlFlow::Continue(())
@@ -345,13 +376,14 @@ impl Connection {
         }
     }
 
-    fn lame_duck_line(&self) -> Vec<u8> {
-        handshake::info_line(&self.shared.options, &self.shared.identity, self.peer.id, self.peer.address, true)
-    }
-
     /// Withdraws all subscriptions.
     fn leave(&mut self) {
-        let interests: Vec<_> = self.peer.subscriptions().drain().map(|(_, interest)| interest).collect();
+        let interests: Vec<_> = self
+            .peer
+            .subscriptions()
+            .drain()
+            .map(|(_, interest)| interest)
+            .collect();
         for interest in interests {
             self.shared.router.unsubscribe(&interest);
         }

@@ -47,12 +47,18 @@ impl Headers {
     ///
     /// # Errors
     /// Refuses a name or value that would break the block apart.
-    pub fn build<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, HeaderError> {
+    pub fn build<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, HeaderError> {
         let mut block = BytesMut::with_capacity(256);
         block.put_slice(VERSION);
         block.put_slice(b"\r\n");
         for (name, value) in pairs {
-            if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
+            if name.is_empty()
+                || !name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic() && byte != b':')
+            {
                 return Err(HeaderError::Name);
             }
             if value.bytes().any(|byte| byte == b'\r' || byte == b'\n') {
@@ -94,7 +100,9 @@ impl Headers {
 
     /// The first value of `name`, whatever the case of its letters.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.iter()
+            .find(|(candidate, _)| candidate.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// Names and values in the order in which they were written; lines that are not UTF-8 are skipped.
@@ -126,10 +134,14 @@ mod tests {
 
     #[test]
     fn a_built_block_reads_back_as_it_was_written() {
-        let headers = Headers::build([("Tasker-Step", "reserve"), ("traceparent", "00-ab-cd-01")]).unwrap();
+        let headers =
+            Headers::build([("Tasker-Step", "reserve"), ("traceparent", "00-ab-cd-01")]).unwrap();
         let again = Headers::from_wire(headers.as_bytes().clone()).unwrap();
         let pairs: Vec<_> = again.iter().collect();
-        assert_eq!(pairs, [("Tasker-Step", "reserve"), ("traceparent", "00-ab-cd-01")]);
+        assert_eq!(
+            pairs,
+            [("Tasker-Step", "reserve"), ("traceparent", "00-ab-cd-01")]
+        );
         assert_eq!(again.get("TASKER-STEP"), Some("reserve"));
         assert_eq!(again.status(), None);
     }
@@ -144,15 +156,27 @@ mod tests {
 
     #[test]
     fn a_line_break_cannot_smuggle_a_header_in() {
-        assert_eq!(Headers::build([("a", "b\r\nc: d")]).unwrap_err(), HeaderError::Value);
-        assert_eq!(Headers::build([("a:b", "c")]).unwrap_err(), HeaderError::Name);
+        assert_eq!(
+            Headers::build([("a", "b\r\nc: d")]).unwrap_err(),
+            HeaderError::Value
+        );
+        assert_eq!(
+            Headers::build([("a:b", "c")]).unwrap_err(),
+            HeaderError::Name
+        );
         assert_eq!(Headers::build([("", "c")]).unwrap_err(), HeaderError::Name);
     }
 
     #[test]
     fn a_block_without_its_frame_is_refused() {
-        assert_eq!(Headers::from_wire("HTTP/1.1\r\n\r\n").unwrap_err(), HeaderError::Frame);
-        assert_eq!(Headers::from_wire("NATS/1.0\r\n").unwrap_err(), HeaderError::Frame);
+        assert_eq!(
+            Headers::from_wire("HTTP/1.1\r\n\r\n").unwrap_err(),
+            HeaderError::Frame
+        );
+        assert_eq!(
+            Headers::from_wire("NATS/1.0\r\n").unwrap_err(),
+            HeaderError::Frame
+        );
     }
 
     proptest! {

@@ -20,6 +20,9 @@
 //! Two rules keep memory bounded. A *remote* subscriber that does not read is disconnected. A *local* subscriber never
 //! loses a message: while its mailbox is full, the connections that publish to it are not read.
 
+// A test stops at the first surprise.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod connection;
 mod handshake;
 pub mod headers;

@@ -72,7 +72,9 @@ async fn write_all(
 
 fn advance(batch: &mut VecDeque<Bytes>, mut written: usize) {
     while written > 0 {
-        let Some(front) = batch.front_mut() else { return };
+        let Some(front) = batch.front_mut() else {
+            return;
+        };
         let step = written.min(front.len());
         front.advance(step);
         written -= step;

@@ -6,6 +6,9 @@
 //! Not in the suite: permissions per subject. A NATS server can restrict users to subjects; the embedded listener has
 //! no such setting at all, so there is nothing that could be configured and then be ignored.
 
+// A test stops at the first surprise.
+#![allow(clippy::unwrap_used)]
+
 mod embedded;
 mod lifetimes;
 mod messaging;

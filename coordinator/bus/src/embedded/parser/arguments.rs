@@ -47,7 +47,10 @@ impl SubscribeRanges {
     pub(super) fn operation(&self, frame: &[u8]) -> Operation {
         Operation::Subscribe {
             pattern: Bytes::copy_from_slice(&frame[self.pattern.clone()]),
-            queue: self.queue.clone().map(|range| Bytes::copy_from_slice(&frame[range])),
+            queue: self
+                .queue
+                .clone()
+                .map(|range| Bytes::copy_from_slice(&frame[range])),
             sid: Bytes::copy_from_slice(&frame[self.sid.clone()]),
         }
     }
@@ -61,12 +64,19 @@ pub(super) struct UnsubscribeRanges {
 
 impl UnsubscribeRanges {
     pub(super) fn operation(&self, frame: &Bytes) -> Operation {
-        Operation::Unsubscribe { sid: frame.slice(self.sid.clone()), max: self.max }
+        Operation::Unsubscribe {
+            sid: frame.slice(self.sid.clone()),
+            max: self.max,
+        }
     }
 }
 
 /// `PUB <subject> [reply] <payload bytes>`
-pub(super) fn publish(line: &[u8], rest: Range<usize>, line_bytes: usize) -> Result<Announced, ParseError> {
+pub(super) fn publish(
+    line: &[u8],
+    rest: Range<usize>,
+    line_bytes: usize,
+) -> Result<Announced, ParseError> {
     const REFUSED: ParseError = ParseError::Arguments { operation: "PUB" };
     let words = split(line, rest, REFUSED)?;
     let (subject, reply, total) = match words.as_slice() {
@@ -115,24 +125,39 @@ pub(super) fn subscribe(line: &[u8], rest: Range<usize>) -> Result<SubscribeRang
     const REFUSED: ParseError = ParseError::Arguments { operation: "SUB" };
     let words = split(line, rest, REFUSED)?;
     match words.as_slice() {
-        [pattern, sid] => Ok(SubscribeRanges { pattern: pattern.clone(), queue: None, sid: sid.clone() }),
-        [pattern, queue, sid] => {
-            Ok(SubscribeRanges { pattern: pattern.clone(), queue: Some(queue.clone()), sid: sid.clone() })
-        }
+        [pattern, sid] => Ok(SubscribeRanges {
+            pattern: pattern.clone(),
+            queue: None,
+            sid: sid.clone(),
+        }),
+        [pattern, queue, sid] => Ok(SubscribeRanges {
+            pattern: pattern.clone(),
+            queue: Some(queue.clone()),
+            sid: sid.clone(),
+        }),
         _ => Err(REFUSED),
     }
 }
 
 /// `UNSUB <sid> [messages]`
-pub(super) fn unsubscribe(line: &[u8], rest: Range<usize>) -> Result<UnsubscribeRanges, ParseError> {
+pub(super) fn unsubscribe(
+    line: &[u8],
+    rest: Range<usize>,
+) -> Result<UnsubscribeRanges, ParseError> {
     const REFUSED: ParseError = ParseError::Arguments { operation: "UNSUB" };
     let words = split(line, rest, REFUSED)?;
     match words.as_slice() {
-        [sid] => Ok(UnsubscribeRanges { sid: sid.clone(), max: None }),
+        [sid] => Ok(UnsubscribeRanges {
+            sid: sid.clone(),
+            max: None,
+        }),
         [sid, max] => {
             let max = number(&line[max.clone()]).ok_or(REFUSED)?;
             // Zero has always meant "now" to NATS servers, and clients send it.
-            Ok(UnsubscribeRanges { sid: sid.clone(), max: (max > 0).then_some(max) })
+            Ok(UnsubscribeRanges {
+                sid: sid.clone(),
+                max: (max > 0).then_some(max),
+            })
         }
         _ => Err(REFUSED),
     }
@@ -151,7 +176,10 @@ impl Words {
 }
 
 fn split(line: &[u8], rest: Range<usize>, refused: ParseError) -> Result<Words, ParseError> {
-    let mut words = Words { ranges: [0..0, 0..0, 0..0, 0..0], count: 0 };
+    let mut words = Words {
+        ranges: [0..0, 0..0, 0..0, 0..0],
+        count: 0,
+    };
     let mut at = rest.start;
     while at < rest.end {
         if is_blank(line[at]) {
@@ -181,5 +209,8 @@ fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > DIGITS_MAX {
         return None;
     }
-    digits.iter().try_fold(0_u64, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u64::from(byte - b'0')))
+    digits.iter().try_fold(0_u64, |value, byte| {
+        byte.is_ascii_digit()
+            .then(|| value * 10 + u64::from(byte - b'0'))
+    })
 }
