@@ -1,0 +1,186 @@
+//! Reads, on connections that cannot write.
+
+use super::sql;
+use crate::chain::{Chain, PAGE_ROWS};
+use crate::row::{self, JournalColumns, TaskColumns, database, task_id};
+use crate::search::{Bound, Driver, LABEL_COUNT_MAX, merge};
+use crate::tail::{ASKED_MAX, Tail};
+use futures::TryStreamExt;
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryAs;
+use sqlx::{PgPool, Postgres};
+use std::collections::HashMap;
+use tasker_engine::{Namespace, TaskId};
+use tasker_runtime::port::store::{History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, TaskRow};
+
+/// Whether reading works.
+pub async fn check(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query(sql::ENDS).execute(pool).await.map(|_| ())
+}
+
+pub async fn recover(pool: &PgPool) -> Result<Recovery, ReadError> {
+    // One transaction, only so that the time limit of reads is off for it and nothing else.
+    let mut transaction = pool.begin().await.map_err(database)?;
+    sqlx::query(sql::NO_TIMEOUT).execute(&mut *transaction).await.map_err(database)?;
+    let (last, last_task): (i64, Option<i64>) =
+        sqlx::query_as(sql::ENDS).fetch_one(&mut *transaction).await.map_err(database)?;
+    let mut tail = Tail::default();
+    {
+        let mut running = sqlx::query_as::<_, (i64, i64)>(sql::RUNNING).fetch(&mut *transaction);
+        while let Some((task, place)) = running.try_next().await.map_err(database)? {
+            tail.running(task, place);
+        }
+    }
+    {
+        let mut rows = sqlx::query_as::<_, JournalColumns>(sql::TAIL).fetch(&mut *transaction);
+        while let Some((sequence, task, previous, checksum, entry)) = rows.try_next().await.map_err(database)? {
+            tail.row(sequence, task, previous, checksum, &entry)?;
+        }
+    }
+    let mut standings = HashMap::new();
+    for asked in tail.questions().chunks(ASKED_MAX) {
+        let rows: Vec<(i64, String, i64)> =
+            sqlx::query_as(sql::STANDINGS).bind(asked).fetch_all(&mut *transaction).await.map_err(database)?;
+        standings.extend(rows.into_iter().map(|(id, status, last)| (id, (status, last))));
+    }
+    transaction.rollback().await.map_err(database)?;
+    let last_task = last_task.max(tail.last_task).map(task_id).transpose()?;
+    let sorted = tail.sort(&standings)?;
+    Ok(Recovery {
+        last,
+        last_task,
+        active: sorted.active,
+        finished_unprojected: sorted.finished_unprojected,
+        workflows: all(pool, sql::WORKFLOWS, row::workflow_row).await?,
+        contracts: all(pool, sql::CONTRACTS, row::contract).await?,
+        systems: all(pool, sql::SYSTEMS, row::system_row).await?,
+        capabilities: all(pool, sql::CAPABILITIES, row::capability_row).await?,
+    })
+}
+
+/// Every row of a small table.
+async fn all<C, T>(pool: &PgPool, query: &'static str, word: impl Fn(C) -> Result<T, ReadError>) -> Result<Vec<T>, ReadError>
+where
+    C: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+{
+    let rows: Vec<C> = sqlx::query_as(query).fetch_all(pool).await.map_err(database)?;
+    rows.into_iter().map(word).collect()
+}
+
+pub async fn history(pool: &PgPool, task: TaskId, last: Option<Sequence>) -> Result<Option<History>, ReadError> {
+    let last = match last {
+        Some(last) => Some(last),
+        None => {
+            let (row, tail): (Option<i64>, Option<i64>) =
+                sqlx::query_as(sql::HEAD).bind(task.as_number()).fetch_one(pool).await.map_err(database)?;
+            row.max(tail)
+        }
+    };
+    let Some(last) = last else { return Ok(None) };
+    let mut chain = Chain::new(task, last);
+    while let Some(next) = chain.next() {
+        let page: Vec<JournalColumns> =
+            sqlx::query_as(sql::CHAIN).bind(next).bind(PAGE_ROWS).fetch_all(pool).await.map_err(database)?;
+        chain.extend(page)?;
+    }
+    chain.finish().map(Some)
+}
+
+pub async fn find_key(pool: &PgPool, namespace: &Namespace, key: &str) -> Result<Option<KeyUse>, ReadError> {
+    let found = sqlx::query_as(sql::FIND_KEY)
+        .bind(namespace.as_str())
+        .bind(key.as_bytes())
+        .fetch_optional(pool)
+        .await
+        .map_err(database)?;
+    found.map(|columns| row::key_use(namespace, key, columns)).transpose()
+}
+
+pub async fn task_row(pool: &PgPool, task: TaskId) -> Result<Option<TaskRow>, ReadError> {
+    let found = sqlx::query_as(sql::TASK_ROW).bind(task.as_number()).fetch_optional(pool).await.map_err(database)?;
+    found.map(row::task_row).transpose()
+}
+
+pub async fn journal(pool: &PgPool, after: Sequence, limit: usize) -> Result<Vec<JournalRow>, ReadError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows: Vec<JournalColumns> =
+        sqlx::query_as(sql::JOURNAL).bind(after).bind(limit).fetch_all(pool).await.map_err(database)?;
+    rows.into_iter().map(row::journal_row).collect()
+}
+
+pub async fn search(pool: &PgPool, search: &Search) -> Result<Vec<TaskRow>, ReadError> {
+    let bound = Bound::of(search);
+    match Driver::of(search) {
+        Driver::Namespace => page(&bound, sql::SEARCH_NAMESPACE).fetch(pool).await,
+        Driver::Workflow => page(&bound, sql::SEARCH_WORKFLOW).fetch(pool).await,
+        Driver::ErrorCode => page(&bound, sql::SEARCH_ERROR_CODE).fetch(pool).await,
+        Driver::Statuses(statuses) => {
+            let mut pages = Vec::new();
+            for status in statuses {
+                pages.push(page(&bound, sql::SEARCH_STATUS).bind(status.as_str()).fetch(pool).await?);
+            }
+            Ok(merge(pages, bound.limit))
+        }
+        Driver::Label => {
+            let rarest = rarest_label(pool, &bound).await?;
+            page(&bound, sql::SEARCH_LABEL)
+                .bind(bound.label_names[rarest].as_bytes())
+                .bind(bound.label_values[rarest].as_bytes())
+                .bind(bytes_of(&bound.label_names))
+                .bind(bytes_of(&bound.label_values))
+                .fetch(pool)
+                .await
+        }
+    }
+}
+
+/// One page from one driver, ready for what that driver's statement takes beyond the conditions.
+struct Page<'b>(QueryAs<'b, Postgres, TaskColumns, PgArguments>);
+
+impl<'b> Page<'b> {
+    fn bind<T: sqlx::Encode<'b, Postgres> + sqlx::Type<Postgres> + 'b>(self, value: T) -> Self {
+        Self(self.0.bind(value))
+    }
+
+    async fn fetch(self, pool: &PgPool) -> Result<Vec<TaskRow>, ReadError> {
+        let rows = self.0.fetch_all(pool).await.map_err(database)?;
+        rows.into_iter().map(row::task_row).collect()
+    }
+}
+
+fn page<'b>(bound: &'b Bound, query: &'static str) -> Page<'b> {
+    let query = sqlx::query_as(query)
+        .bind(&bound.namespace)
+        .bind(bound.id_max)
+        .bind(&bound.statuses)
+        .bind(&bound.workflow)
+        .bind(&bound.error_code)
+        .bind(bound.accepted_from)
+        .bind(bound.accepted_before)
+        .bind(bound.limit);
+    Page(query)
+}
+
+fn bytes_of(texts: &[String]) -> Vec<&[u8]> {
+    texts.iter().map(String::as_bytes).collect()
+}
+
+/// Which of the labels the fewest tasks have.
+async fn rarest_label(pool: &PgPool, bound: &Bound) -> Result<usize, ReadError> {
+    let mut rarest = (i64::MAX, 0);
+    if bound.label_names.len() == 1 {
+        return Ok(0);
+    }
+    for (place, (name, value)) in bound.label_names.iter().zip(&bound.label_values).enumerate() {
+        let (count,): (i64,) = sqlx::query_as(sql::COUNT_LABEL)
+            .bind(&bound.namespace)
+            .bind(name.as_bytes())
+            .bind(value.as_bytes())
+            .bind(LABEL_COUNT_MAX)
+            .fetch_one(pool)
+            .await
+            .map_err(database)?;
+        rarest = rarest.min((count, place));
+    }
+    Ok(rarest.1)
+}

@@ -1,0 +1,174 @@
+//! The questions that are asked of PostgreSQL. Static, so that no text of a user's is ever part of one.
+
+/// What is the server, and does it take writes?
+pub const SERVER: &str =
+    "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), pg_is_in_recovery()";
+
+/// Commits wait for the disk whatever role and database say, and the server notices within ten seconds that this host is gone. Nothing that
+/// is set for other people's sessions may end this one's transactions.
+pub const PREPARE_SESSION: &str = "SELECT
+    set_config('synchronous_commit',
+        CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
+    set_config('tcp_keepalives_idle', '5', false),
+    set_config('tcp_keepalives_interval', '1', false),
+    set_config('tcp_keepalives_count', '5', false),
+    set_config('statement_timeout', '0', false),
+    set_config('idle_in_transaction_session_timeout', '0', false)";
+
+pub const DURABILITY: &str = "SELECT current_setting('synchronous_commit'), current_setting('fsync')";
+
+pub const LOCK_TIMEOUT: &str = "SELECT set_config('lock_timeout', $1, false)";
+
+/// The lock's numbers spell `task` and name shard 0.
+pub const LOCK: &str = "SELECT pg_advisory_lock(1952543595, 0)";
+
+pub const HOLDER: &str = "SELECT holder FROM coordinator_lease WHERE shard = 0";
+
+pub const TAKE_LEASE: &str =
+    "UPDATE coordinator_lease SET epoch = epoch + 1, holder = $1, taken_at = $2 WHERE shard = 0 RETURNING epoch";
+
+pub const LAST: &str = "SELECT COALESCE(MAX(sequence), 0) FROM journal";
+
+/// Is this still our epoch? The lock on the row makes a successor wait for this transaction.
+pub const CHECK_LEASE: &str = "SELECT epoch FROM coordinator_lease WHERE shard = 0 AND epoch = $1 FOR SHARE";
+
+/// Appends nothing if the lease is lost. One statement, so that a batch that only appends needs no other and no transaction around it.
+pub const APPEND: &str = "WITH lease AS MATERIALIZED (
+        SELECT epoch FROM coordinator_lease WHERE shard = 0 AND epoch = $1 FOR SHARE
+    )
+    INSERT INTO journal (sequence, task, previous, checksum, entry)
+    SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
+    WHERE EXISTS (SELECT 1 FROM lease)";
+
+pub const PROBE: &str = "UPDATE coordinator_lease SET probed_at = $2 WHERE shard = 0 AND epoch = $1";
+
+pub const FORGET_KEYS: &str = "DELETE FROM keys WHERE used_at < $1";
+
+pub const INSERT_KEYS: &str = "INSERT INTO keys (namespace, key, fingerprint, task, used_at)
+    SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[])";
+
+pub const UPSERT_WORKFLOW: &str = "INSERT INTO workflows (namespace, name, version, digest, source, applied_at)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (namespace, name, version, digest) DO UPDATE SET source = excluded.source, applied_at = excluded.applied_at";
+
+pub const INSERT_CONTRACT: &str = "INSERT INTO contracts (digest, body) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+
+pub const UPSERT_SYSTEM: &str = "INSERT INTO systems (namespace, name, base_url, health_check_url) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (namespace, name) DO UPDATE SET base_url = excluded.base_url, health_check_url = excluded.health_check_url";
+
+pub const UPSERT_CAPABILITY: &str =
+    "INSERT INTO capabilities (namespace, system, name, contract, description, timeout_ms, source, declared_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT (namespace, system, name) DO UPDATE SET contract = excluded.contract, description = excluded.description,
+        timeout_ms = excluded.timeout_ms, source = excluded.source, declared_at = excluded.declared_at";
+
+/// What a task was accepted with never changes, so a row that exists gets only what can have changed.
+pub const UPSERT_TASKS: &str = "INSERT INTO tasks (id, namespace, workflow, version, digest, status, accepted_at, finished_at,
+        error_code, failed_step, retries, labels, last)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::bigint[], $8::bigint[],
+        $9::text[], $10::text[], $11::bigint[], $12::text[], $13::bigint[])
+    ON CONFLICT (id) DO UPDATE SET status = excluded.status, finished_at = excluded.finished_at, error_code = excluded.error_code,
+        failed_step = excluded.failed_step, retries = excluded.retries, last = excluded.last";
+
+pub const INSERT_LABELS: &str = "INSERT INTO task_labels (namespace, name, value, task)
+    SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bigint[])
+    ON CONFLICT DO NOTHING";
+
+pub const MARK: &str = "UPDATE projection SET projected_to = $1 WHERE only = 0";
+
+macro_rules! columns {
+    () => {
+        "t.id, t.namespace, t.workflow, t.version, t.digest, t.status, t.accepted_at, t.finished_at, t.error_code, t.failed_step, \
+         t.retries, t.labels, t.last"
+    };
+}
+
+/// A search, by where its rows come from. Every condition holds whichever drives; the driver only says in which order rows are looked at.
+macro_rules! search {
+    ($from:literal, $driver:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM ",
+            $from,
+            " WHERE ",
+            $driver,
+            " AND t.namespace = $1
+              AND t.id <= $2
+              AND ($3::text[] IS NULL OR t.status = ANY ($3))
+              AND ($4::text IS NULL OR t.workflow = $4)
+              AND ($5::text IS NULL OR t.error_code = $5)
+              AND ($6::bigint IS NULL OR t.accepted_at >= $6)
+              AND ($7::bigint IS NULL OR t.accepted_at < $7)
+            ORDER BY t.id DESC LIMIT $8"
+        )
+    };
+}
+
+pub const SEARCH_NAMESPACE: &str = search!("tasks AS t", "TRUE");
+pub const SEARCH_WORKFLOW: &str = search!("tasks AS t", "t.workflow = $4");
+pub const SEARCH_ERROR_CODE: &str = search!("tasks AS t", "t.error_code = $5");
+pub const SEARCH_STATUS: &str = search!("tasks AS t", "t.status = $9");
+/// Driven by one label; $9 and $10 are its name and value, $11 and $12 the names and values of all.
+pub const SEARCH_LABEL: &str = search!(
+    "task_labels AS l JOIN tasks AS t ON t.id = l.task",
+    "l.namespace = $1 AND l.name = $9 AND l.value = $10 AND l.task <= $2
+     AND NOT EXISTS (
+         SELECT 1 FROM unnest($11::bytea[], $12::bytea[]) AS wanted (name, value)
+         WHERE NOT EXISTS (
+             SELECT 1 FROM task_labels AS other
+             WHERE other.namespace = $1 AND other.name = wanted.name AND other.value = wanted.value AND other.task = t.id
+         )
+     )"
+);
+
+/// How many tasks have this label, counted only so far?
+pub const COUNT_LABEL: &str =
+    "SELECT COUNT(*) FROM (SELECT 1 FROM task_labels WHERE namespace = $1 AND name = $2 AND value = $3 LIMIT $4) AS some";
+
+pub const TASK_ROW: &str = concat!("SELECT ", columns!(), " FROM tasks AS t WHERE t.id = $1");
+
+/// Where does this task's history end: what does its row say, and what does the journal after the projection's mark say?
+pub const HEAD: &str = "SELECT (SELECT last FROM tasks WHERE id = $1),
+    (SELECT MAX(sequence) FROM journal
+     WHERE sequence > (SELECT projected_to FROM projection WHERE only = 0) AND task = $1)";
+
+/// Which rows come before this one in its task's history, newest first? A row always follows an older one, so the walk ends.
+pub const CHAIN: &str = "WITH RECURSIVE chain (sequence, task, previous, checksum, entry) AS (
+        SELECT sequence, task, previous, checksum, entry FROM journal WHERE sequence = $1
+        UNION ALL
+        SELECT j.sequence, j.task, j.previous, j.checksum, j.entry
+        FROM chain AS c JOIN journal AS j ON j.sequence = c.previous
+        WHERE j.sequence < c.sequence
+    )
+    SELECT sequence, task, previous, checksum, entry FROM chain LIMIT $2";
+
+pub const JOURNAL: &str =
+    "SELECT sequence, task, previous, checksum, entry FROM journal WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+
+pub const TAIL: &str = "SELECT sequence, task, previous, checksum, entry FROM journal
+    WHERE sequence > (SELECT projected_to FROM projection WHERE only = 0) ORDER BY sequence";
+
+/// Where do the journal and the tasks' numbers end, as far as the projection and the journal's last row say?
+pub const ENDS: &str = "SELECT (SELECT COALESCE(MAX(sequence), 0) FROM journal), (SELECT MAX(id) FROM tasks)";
+
+pub const RUNNING: &str = "SELECT id, last FROM tasks WHERE status = 'running'";
+
+pub const STANDINGS: &str = "SELECT id, status, last FROM tasks WHERE id = ANY ($1)";
+
+pub const FIND_KEY: &str = "SELECT fingerprint, task, used_at FROM keys WHERE namespace = $1 AND key = $2";
+
+pub const WORKFLOWS: &str = "SELECT namespace, name, version, digest, source, applied_at FROM workflows
+    ORDER BY applied_at, namespace COLLATE \"C\", name COLLATE \"C\", version COLLATE \"C\", digest";
+
+pub const CONTRACTS: &str = "SELECT digest, body FROM contracts ORDER BY digest";
+
+pub const SYSTEMS: &str =
+    "SELECT namespace, name, base_url, health_check_url FROM systems ORDER BY namespace COLLATE \"C\", name COLLATE \"C\"";
+
+pub const CAPABILITIES: &str =
+    "SELECT namespace, system, name, contract, description, timeout_ms, source, declared_at FROM capabilities
+    ORDER BY namespace COLLATE \"C\", system COLLATE \"C\", name COLLATE \"C\"";
+
+/// Recovery reads as long as it takes.
+pub const NO_TIMEOUT: &str = "SET LOCAL statement_timeout = 0";

@@ -1,0 +1,232 @@
+//! The one task that writes, on the one session that holds the lease's lock: if the session is lost, so is the right to write.
+
+use super::open::now_millis;
+use super::sql;
+use crate::row::{journal_columns, labels_text, timeout_millis};
+use crate::writer::{Command, Failed, Handle, Ledger};
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+use tasker_runtime::port::store::{Batch, JournalRow, TaskRow};
+use tokio::sync::mpsc::Receiver;
+
+/// Starts the task. It ends when the store is closed or dropped.
+pub fn start(connection: PgConnection, ledger: Ledger) -> Handle {
+    let (handle, commands) = Handle::new();
+    tokio::spawn(run(connection, ledger, commands));
+    handle
+}
+
+async fn run(mut connection: PgConnection, mut ledger: Ledger, mut commands: Receiver<Command>) {
+    let mut closing = None;
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Commit(batch, answer) => {
+                let outcome = match ledger.check(&batch) {
+                    Ok(()) => {
+                        let end = batch.journal.last().map(|row| row.sequence);
+                        let written = write(&mut connection, &batch, ledger.epoch()).await;
+                        ledger.settle(end, written)
+                    }
+                    refused => refused,
+                };
+                // A caller that has gone away has stopped; the commit stands.
+                let _ = answer.send(outcome);
+            }
+            Command::Probe(answer) => {
+                let probed = probe(&mut connection, ledger.epoch()).await;
+                let _ = answer.send(ledger.probed(probed));
+            }
+            Command::Close(answer) => {
+                closing = Some(answer);
+                break;
+            }
+        }
+    }
+    if let Err(error) = connection.close().await {
+        tracing::warn!(error = %error, "the database connection was not closed cleanly; the server lets go of the lease by itself");
+    }
+    if let Some(answer) = closing {
+        let _ = answer.send(());
+    }
+}
+
+/// One batch, one transaction. Anything but `Ok` rolls it back, or leaves its outcome to recovery.
+async fn write(connection: &mut PgConnection, batch: &Batch, epoch: i64) -> Result<(), Failed> {
+    if only_appends(batch) {
+        return append(connection, &batch.journal, epoch).await;
+    }
+    let mut transaction = connection.begin().await?;
+    if batch.journal.is_empty() {
+        check_lease(&mut transaction, epoch).await?;
+    } else {
+        append(&mut transaction, &batch.journal, epoch).await?;
+    }
+    keys(&mut transaction, batch).await?;
+    registry(&mut transaction, batch).await?;
+    project(&mut transaction, batch).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// The hot path: one statement is a transaction by itself and needs one round trip.
+fn only_appends(batch: &Batch) -> bool {
+    let Batch { journal, tasks, projected_to, keys, workflows, contracts, systems, capabilities, forget_keys_before } = batch;
+    !journal.is_empty()
+        && tasks.is_empty()
+        && projected_to.is_none()
+        && keys.is_empty()
+        && workflows.is_empty()
+        && contracts.is_empty()
+        && systems.is_empty()
+        && capabilities.is_empty()
+        && forget_keys_before.is_none()
+}
+
+async fn check_lease(connection: &mut PgConnection, epoch: i64) -> Result<(), Failed> {
+    match sqlx::query(sql::CHECK_LEASE).bind(epoch).fetch_optional(connection).await? {
+        Some(_) => Ok(()),
+        None => Err(Failed::LeaseLost),
+    }
+}
+
+async fn append(connection: &mut PgConnection, rows: &[JournalRow], epoch: i64) -> Result<(), Failed> {
+    let size = rows.len();
+    let (mut sequences, mut tasks, mut previous) = (Vec::with_capacity(size), Vec::with_capacity(size), Vec::with_capacity(size));
+    let (mut checksums, mut entries) = (Vec::with_capacity(size), Vec::with_capacity(size));
+    for row in rows {
+        let columns = journal_columns(row);
+        sequences.push(columns.0);
+        tasks.push(columns.1);
+        previous.push(columns.2);
+        checksums.push(columns.3);
+        entries.push(columns.4);
+    }
+    let done = sqlx::query(sql::APPEND)
+        .bind(epoch)
+        .bind(sequences)
+        .bind(tasks)
+        .bind(previous)
+        .bind(checksums)
+        .bind(entries)
+        .execute(connection)
+        .await?;
+    if done.rows_affected() == 0 { Err(Failed::LeaseLost) } else { Ok(()) }
+}
+
+async fn keys(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+    if let Some(before) = batch.forget_keys_before {
+        sqlx::query(sql::FORGET_KEYS).bind(before.as_millis()).execute(&mut *connection).await?;
+    }
+    if batch.keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(sql::INSERT_KEYS)
+        .bind(batch.keys.iter().map(|used| used.namespace.as_str()).collect::<Vec<_>>())
+        .bind(batch.keys.iter().map(|used| used.key.as_bytes()).collect::<Vec<_>>())
+        .bind(batch.keys.iter().map(|used| used.fingerprint.0.to_vec()).collect::<Vec<_>>())
+        .bind(batch.keys.iter().map(|used| used.task.as_number()).collect::<Vec<_>>())
+        .bind(batch.keys.iter().map(|used| used.used_at.as_millis()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Rare, so row by row.
+async fn registry(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+    for row in &batch.workflows {
+        sqlx::query(sql::UPSERT_WORKFLOW)
+            .bind(row.namespace.as_str())
+            .bind(row.name.as_str())
+            .bind(row.version.as_str())
+            .bind(row.digest.0.to_vec())
+            .bind(row.source.as_bytes())
+            .bind(row.applied_at.as_millis())
+            .execute(&mut *connection)
+            .await?;
+    }
+    for (digest, body) in &batch.contracts {
+        sqlx::query(sql::INSERT_CONTRACT).bind(digest.0.to_vec()).bind(body.to_string()).execute(&mut *connection).await?;
+    }
+    for row in &batch.systems {
+        sqlx::query(sql::UPSERT_SYSTEM)
+            .bind(row.namespace.as_str())
+            .bind(row.name.as_str())
+            .bind(row.base_url.as_ref().map(String::as_bytes))
+            .bind(row.health_check_url.as_ref().map(String::as_bytes))
+            .execute(&mut *connection)
+            .await?;
+    }
+    for row in &batch.capabilities {
+        sqlx::query(sql::UPSERT_CAPABILITY)
+            .bind(row.namespace.as_str())
+            .bind(row.system.as_str())
+            .bind(row.name.as_str())
+            .bind(row.contract.0.to_vec())
+            .bind(row.description.as_bytes())
+            .bind(timeout_millis(row.timeout))
+            .bind(row.source.as_str())
+            .bind(row.declared_at.as_millis())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn project(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+    // One statement must not touch a row twice; of several rows of one task, the last is the newest.
+    let newest = |place: usize, row: &TaskRow| batch.tasks.get(place + 1).is_none_or(|next| next.id != row.id);
+    let rows: Vec<&TaskRow> = batch.tasks.iter().enumerate().filter(|(place, row)| newest(*place, row)).map(|(_, row)| row).collect();
+    if !rows.is_empty() {
+        upsert_tasks(connection, &rows).await?;
+        insert_labels(connection, &rows).await?;
+    }
+    if let Some(mark) = batch.projected_to {
+        sqlx::query(sql::MARK).bind(mark).execute(connection).await?;
+    }
+    Ok(())
+}
+
+async fn upsert_tasks(connection: &mut PgConnection, rows: &[&TaskRow]) -> Result<(), sqlx::Error> {
+    fn column<'r, T>(rows: &[&'r TaskRow], pick: impl Fn(&'r TaskRow) -> T) -> Vec<T> {
+        rows.iter().map(|row| pick(row)).collect()
+    }
+    sqlx::query(sql::UPSERT_TASKS)
+        .bind(column(rows, |row| row.id.as_number()))
+        .bind(column(rows, |row| row.namespace.as_str()))
+        .bind(column(rows, |row| row.workflow.as_str()))
+        .bind(column(rows, |row| row.version.as_str()))
+        .bind(column(rows, |row| row.digest.0.to_vec()))
+        .bind(column(rows, |row| row.status.as_str()))
+        .bind(column(rows, |row| row.accepted_at.as_millis()))
+        .bind(column(rows, |row| row.finished_at.map(|at| at.as_millis())))
+        .bind(column(rows, |row| row.error_code.as_deref()))
+        .bind(column(rows, |row| row.failed_step.as_deref()))
+        .bind(column(rows, |row| i64::from(row.retries)))
+        .bind(column(rows, |row| labels_text(&row.labels)))
+        .bind(column(rows, |row| row.last))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn insert_labels(connection: &mut PgConnection, rows: &[&TaskRow]) -> Result<(), sqlx::Error> {
+    let (mut namespaces, mut names, mut values, mut tasks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        for (name, value) in &row.labels {
+            namespaces.push(row.namespace.as_str());
+            names.push(name.as_bytes());
+            values.push(value.as_bytes());
+            tasks.push(row.id.as_number());
+        }
+    }
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(sql::INSERT_LABELS).bind(namespaces).bind(names).bind(values).bind(tasks).execute(connection).await?;
+    Ok(())
+}
+
+/// Commits a harmless change, under the lease like everything else.
+async fn probe(connection: &mut PgConnection, epoch: i64) -> Result<(), Failed> {
+    let done = sqlx::query(sql::PROBE).bind(epoch).bind(now_millis()).execute(connection).await?;
+    if done.rows_affected() == 0 { Err(Failed::LeaseLost) } else { Ok(()) }
+}

@@ -1,0 +1,96 @@
+//! The questions that are asked of SQLite. Static, so that no text of a user's is ever part of one.
+
+macro_rules! columns {
+    () => {
+        "t.id, t.namespace, t.workflow, t.version, t.digest, t.status, t.accepted_at, t.finished_at, t.error_code, t.failed_step, \
+         t.retries, t.labels, t.last"
+    };
+}
+
+/// A search, by where its rows come from. Every condition holds whichever drives; the driver only says in which order rows are looked at.
+macro_rules! search {
+    ($from:literal, $driver:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM ",
+            $from,
+            " WHERE ",
+            $driver,
+            " AND t.namespace = ?1
+              AND t.id <= ?2
+              AND (?3 IS NULL OR t.status IN (SELECT value FROM json_each(?3)))
+              AND (?4 IS NULL OR t.workflow = ?4)
+              AND (?5 IS NULL OR t.error_code = ?5)
+              AND (?6 IS NULL OR t.accepted_at >= ?6)
+              AND (?7 IS NULL OR t.accepted_at < ?7)
+            ORDER BY t.id DESC LIMIT ?8"
+        )
+    };
+}
+
+pub const SEARCH_NAMESPACE: &str = search!("tasks AS t INDEXED BY tasks_by_namespace", "TRUE");
+pub const SEARCH_WORKFLOW: &str = search!("tasks AS t INDEXED BY tasks_by_workflow", "t.workflow = ?4");
+pub const SEARCH_ERROR_CODE: &str = search!("tasks AS t INDEXED BY tasks_by_error_code", "t.error_code = ?5");
+pub const SEARCH_STATUS: &str = search!("tasks AS t INDEXED BY tasks_by_status", "t.status = ?9");
+/// Driven by one label; ?9 and ?10 are its name and value, ?11 all labels as JSON.
+pub const SEARCH_LABEL: &str = search!(
+    "task_labels AS l CROSS JOIN tasks AS t ON t.id = l.task",
+    "l.namespace = ?1 AND l.name = ?9 AND l.value = ?10 AND l.task <= ?2
+     AND NOT EXISTS (
+         SELECT 1 FROM json_each(?11) AS wanted
+         WHERE NOT EXISTS (
+             SELECT 1 FROM task_labels AS other
+             WHERE other.namespace = ?1 AND other.name = wanted.key AND other.value = wanted.value AND other.task = t.id
+         )
+     )"
+);
+
+/// How many tasks have this label, counted only so far?
+pub const COUNT_LABEL: &str =
+    "SELECT COUNT(*) FROM (SELECT 1 FROM task_labels WHERE namespace = ?1 AND name = ?2 AND value = ?3 LIMIT ?4)";
+
+pub const TASK_ROW: &str = concat!("SELECT ", columns!(), " FROM tasks AS t WHERE t.id = ?1");
+
+/// Where does this task's history end: what does its row say, and what does the journal after the projection's mark say?
+pub const HEAD: &str = "SELECT (SELECT last FROM tasks WHERE id = ?1),
+    (SELECT MAX(sequence) FROM journal
+     WHERE sequence > (SELECT projected_to FROM projection WHERE only = 0) AND task = ?1)";
+
+/// Which rows come before this one in its task's history, newest first? A row always follows an older one, so the walk ends.
+pub const CHAIN: &str = "WITH RECURSIVE chain (sequence, task, previous, checksum, entry) AS (
+        SELECT sequence, task, previous, checksum, entry FROM journal WHERE sequence = ?1
+        UNION ALL
+        SELECT j.sequence, j.task, j.previous, j.checksum, j.entry
+        FROM chain AS c CROSS JOIN journal AS j ON j.sequence = c.previous
+        WHERE j.sequence < c.sequence
+        LIMIT ?2
+    )
+    SELECT sequence, task, previous, checksum, entry FROM chain ORDER BY sequence DESC";
+
+pub const JOURNAL: &str =
+    "SELECT sequence, task, previous, checksum, entry FROM journal WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
+
+pub const TAIL: &str = "SELECT sequence, task, previous, checksum, entry FROM journal
+    WHERE sequence > (SELECT projected_to FROM projection WHERE only = 0) ORDER BY sequence";
+
+/// Where do the journal and the tasks' numbers end, as far as the projection and the journal's last row say?
+pub const ENDS: &str = "SELECT (SELECT COALESCE(MAX(sequence), 0) FROM journal), (SELECT MAX(id) FROM tasks)";
+
+pub const RUNNING: &str = "SELECT id, last FROM tasks WHERE status = 'running'";
+
+pub const STANDINGS: &str = "SELECT id, status, last FROM tasks WHERE id IN (SELECT value FROM json_each(?1))";
+
+pub const FIND_KEY: &str = "SELECT fingerprint, task, used_at FROM keys WHERE namespace = ?1 AND key = ?2";
+
+pub const WORKFLOWS: &str = "SELECT namespace, name, version, digest, CAST(source AS BLOB), applied_at FROM workflows
+    ORDER BY applied_at, namespace, name, version, digest";
+
+pub const CONTRACTS: &str = "SELECT digest, body FROM contracts ORDER BY digest";
+
+pub const SYSTEMS: &str =
+    "SELECT namespace, name, CAST(base_url AS BLOB), CAST(health_check_url AS BLOB) FROM systems ORDER BY namespace, name";
+
+pub const CAPABILITIES: &str =
+    "SELECT namespace, system, name, contract, CAST(description AS BLOB), timeout_ms, source, declared_at FROM capabilities
+    ORDER BY namespace, system, name";

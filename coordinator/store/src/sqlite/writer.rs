@@ -1,0 +1,213 @@
+//! The one thread that writes. A statement costs a few microseconds here; through an async client each would cost two thread hops.
+
+use super::checkpoint::{Checkpointer, Log};
+use super::open::now_millis;
+use crate::row::{journal_columns, labels_text, timeout_millis};
+use crate::writer::{Command, Failed, Handle, Ledger};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use std::thread::JoinHandle;
+use tasker_runtime::port::store::{Batch, TaskRow};
+use tokio::sync::mpsc::Receiver;
+
+/// Statements kept prepared: all that this file has.
+const STATEMENTS_MAX: usize = 32;
+
+/// Starts the thread.
+pub fn start(connection: Connection, ledger: Ledger, checkpointer: Checkpointer) -> std::io::Result<(Handle, JoinHandle<()>)> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    let (handle, commands) = Handle::new();
+    let thread = std::thread::Builder::new()
+        .name("store-writer".into())
+        .spawn(move || run(connection, ledger, checkpointer, commands))?;
+    Ok((handle, thread))
+}
+
+fn run(mut connection: Connection, mut ledger: Ledger, checkpointer: Checkpointer, mut commands: Receiver<Command>) {
+    let mut log = Log::new(&connection, checkpointer);
+    let mut closing = None;
+    // Ends when the store is closed or dropped.
+    while let Some(command) = commands.blocking_recv() {
+        match command {
+            Command::Commit(batch, answer) => {
+                let outcome = ledger.check(&batch).and_then(|()| {
+                    let end = batch.journal.last().map(|row| row.sequence);
+                    let written = write(&mut connection, &batch, ledger.epoch());
+                    ledger.settle(end, written)
+                });
+                let committed = outcome.is_ok();
+                // A caller that has gone away has stopped; the commit stands.
+                let _ = answer.send(outcome);
+                if committed {
+                    log.after_commit(&connection);
+                }
+            }
+            Command::Probe(answer) => {
+                let probed = probe(&mut connection, ledger.epoch());
+                let _ = answer.send(ledger.probed(probed));
+            }
+            Command::Close(answer) => {
+                closing = Some(answer);
+                break;
+            }
+        }
+    }
+    log.close();
+    if let Err((_, error)) = connection.close() {
+        tracing::warn!(error = %error, "the database was not closed cleanly; the next start recovers it");
+    }
+    if let Some(answer) = closing {
+        let _ = answer.send(());
+    }
+}
+
+/// One batch, one transaction. Anything but `Ok` rolls it back, or leaves its outcome to recovery.
+fn write(connection: &mut Connection, batch: &Batch, epoch: i64) -> Result<(), Failed> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    check_lease(&transaction, epoch)?;
+    append(&transaction, batch)?;
+    keys(&transaction, batch)?;
+    registry(&transaction, batch)?;
+    project(&transaction, batch)?;
+    Ok(transaction.commit()?)
+}
+
+fn check_lease(transaction: &Transaction<'_>, epoch: i64) -> Result<(), Failed> {
+    let mut lease = transaction.prepare_cached("SELECT epoch FROM coordinator_lease WHERE shard = 0")?;
+    let found: i64 = lease.query_row((), |row| row.get(0))?;
+    if found == epoch { Ok(()) } else { Err(Failed::LeaseLost) }
+}
+
+fn append(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+    let mut insert = transaction
+        .prepare_cached("INSERT INTO journal (sequence, task, previous, checksum, entry) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for row in &batch.journal {
+        insert.execute(journal_columns(row))?;
+    }
+    Ok(())
+}
+
+fn keys(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+    if let Some(before) = batch.forget_keys_before {
+        transaction.prepare_cached("DELETE FROM keys WHERE used_at < ?1")?.execute([before.as_millis()])?;
+    }
+    let mut insert =
+        transaction.prepare_cached("INSERT INTO keys (namespace, key, fingerprint, task, used_at) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for used in &batch.keys {
+        let task = used.task.as_number();
+        insert.execute(params![used.namespace.as_str(), used.key, used.fingerprint.0, task, used.used_at.as_millis()])?;
+    }
+    Ok(())
+}
+
+fn registry(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+    for row in &batch.workflows {
+        transaction
+            .prepare_cached(
+                "INSERT INTO workflows (namespace, name, version, digest, source, applied_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT DO UPDATE SET source = excluded.source, applied_at = excluded.applied_at",
+            )?
+            .execute(params![
+                row.namespace.as_str(),
+                row.name.as_str(),
+                row.version.as_str(),
+                row.digest.0,
+                row.source,
+                row.applied_at.as_millis()
+            ])?;
+    }
+    for (digest, body) in &batch.contracts {
+        transaction
+            .prepare_cached("INSERT INTO contracts (digest, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+            .execute(params![digest.0, body.to_string()])?;
+    }
+    for row in &batch.systems {
+        transaction
+            .prepare_cached(
+                "INSERT INTO systems (namespace, name, base_url, health_check_url) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET base_url = excluded.base_url, health_check_url = excluded.health_check_url",
+            )?
+            .execute(params![row.namespace.as_str(), row.name.as_str(), row.base_url, row.health_check_url])?;
+    }
+    for row in &batch.capabilities {
+        transaction
+            .prepare_cached(
+                "INSERT INTO capabilities (namespace, system, name, contract, description, timeout_ms, source, declared_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 ON CONFLICT DO UPDATE SET contract = excluded.contract, description = excluded.description,
+                     timeout_ms = excluded.timeout_ms, source = excluded.source, declared_at = excluded.declared_at",
+            )?
+            .execute(params![
+                row.namespace.as_str(),
+                row.system.as_str(),
+                row.name.as_str(),
+                row.contract.0,
+                row.description,
+                timeout_millis(row.timeout),
+                row.source,
+                row.declared_at.as_millis()
+            ])?;
+    }
+    Ok(())
+}
+
+/// The projection. What a task was accepted with never changes, so a row that exists gets only what can have changed.
+fn project(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+    let mut update = transaction.prepare_cached(
+        "UPDATE tasks SET status = ?2, finished_at = ?3, error_code = ?4, failed_step = ?5, retries = ?6, last = ?7 WHERE id = ?1",
+    )?;
+    for row in &batch.tasks {
+        let changed = update.execute(params![
+            row.id.as_number(),
+            row.status.as_str(),
+            row.finished_at.map(|at| at.as_millis()),
+            row.error_code,
+            row.failed_step,
+            row.retries,
+            row.last
+        ])?;
+        if changed == 0 {
+            insert_task(transaction, row)?;
+        }
+    }
+    if let Some(mark) = batch.projected_to {
+        transaction.prepare_cached("UPDATE projection SET projected_to = ?1 WHERE only = 0")?.execute([mark])?;
+    }
+    Ok(())
+}
+
+fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO tasks (id, namespace, workflow, version, digest, status, accepted_at, finished_at, error_code, failed_step,
+                 retries, labels, last)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )?
+        .execute(params![
+            row.id.as_number(),
+            row.namespace.as_str(),
+            row.workflow.as_str(),
+            row.version.as_str(),
+            row.digest.0,
+            row.status.as_str(),
+            row.accepted_at.as_millis(),
+            row.finished_at.map(|at| at.as_millis()),
+            row.error_code,
+            row.failed_step,
+            row.retries,
+            labels_text(&row.labels),
+            row.last
+        ])?;
+    let mut label = transaction.prepare_cached("INSERT INTO task_labels (namespace, name, value, task) VALUES (?1, ?2, ?3, ?4)")?;
+    for (name, value) in &row.labels {
+        label.execute(params![row.namespace.as_str(), name, value, row.id.as_number()])?;
+    }
+    Ok(())
+}
+
+/// Commits a harmless change, under the lease like everything else.
+fn probe(connection: &mut Connection, epoch: i64) -> Result<(), Failed> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    check_lease(&transaction, epoch)?;
+    transaction.prepare_cached("UPDATE coordinator_lease SET probed_at = ?1 WHERE shard = 0")?.execute([now_millis()])?;
+    Ok(transaction.commit()?)
+}
