@@ -101,7 +101,14 @@ impl Nats {
                 reason: format!("the credentials file {} cannot be read: {error}", file.display()),
             })?;
         }
-        let addresses: Vec<&str> = options.url.split(',').map(str::trim).collect();
+        // The client does not read users and tokens out of addresses, so they are handed over.
+        if let Some((user, password)) = credentials_of(&options.url) {
+            connect = match password {
+                Some(password) => connect.user_and_password(user, password),
+                None => connect.token(user),
+            };
+        }
+        let addresses: Vec<&str> = servers.split(", ").collect();
         let client = connect.connect(addresses).await.map_err(|error| ConnectError::Unreachable {
             servers: servers.clone(),
             reason: error.to_string(),
@@ -181,6 +188,18 @@ fn without_credentials(url: &str) -> Result<String, ConnectError> {
     Ok(shown.collect::<Result<Vec<_>, _>>()?.join(", "))
 }
 
+/// The user and password, or the token, in the first address that has any.
+fn credentials_of(url: &str) -> Option<(String, Option<String>)> {
+    url.split(',').find_map(|one| {
+        let rest = one.trim().split_once("://").map_or(one.trim(), |(_, rest)| rest);
+        let (credentials, _) = rest.rsplit_once('@')?;
+        Some(match credentials.split_once(':') {
+            Some((user, password)) => (user.to_owned(), Some(password.to_owned())),
+            None => (credentials.to_owned(), None),
+        })
+    })
+}
+
 impl Bus for Nats {
     fn send(&self, messages: Vec<ToWorker>) {
         if self.outgoing.try_send(Outgoing::Messages(messages)).is_err() {
@@ -240,6 +259,9 @@ mod tests {
     #[test]
     fn credentials_in_a_url_are_never_shown() {
         assert_eq!(without_credentials("nats://user:secret@bus:4222, bus2").ok(), Some("nats://bus:4222, nats://bus2".into()));
+        assert_eq!(credentials_of("nats://user:secret@bus:4222"), Some(("user".into(), Some("secret".into()))));
+        assert_eq!(credentials_of("nats://token@bus:4222"), Some(("token".into(), None)));
+        assert_eq!(credentials_of("nats://bus:4222"), None);
         assert!(matches!(without_credentials("http://bus"), Err(ConnectError::Url(_))));
         assert!(matches!(without_credentials("nats://"), Err(ConnectError::Url(_))));
     }

@@ -1,2 +1,47 @@
-//! (being built)
-fn main() {}
+//! The binary `tasker`: starts and stops the coordinator, and hands everything else to the command line.
+//!
+//! The only place that knows all rooms; it holds no logic of its own. Start reading at [`coordinator`].
+
+mod args;
+mod check;
+mod configuration;
+mod coordinator;
+mod logging;
+mod spans;
+
+use args::{Cli, ConfigCommand, DebugCommand, TopCommand};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the process cannot start its threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run(cli));
+    // Reads that still run must not hold up the end.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    code
+}
+
+async fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        TopCommand::Dev(dev) => coordinator::dev(dev).await,
+        TopCommand::Server(server) => coordinator::server(server).await,
+        TopCommand::Config(ConfigCommand::Check(given)) => configuration::check(&given),
+        TopCommand::Config(ConfigCommand::Show(given)) => configuration::show(&given),
+        TopCommand::Debug(DebugCommand::Check(given)) => check::run(given).await,
+        TopCommand::Debug(DebugCommand::Ask(question)) => {
+            return tasker_cli::run(tasker_cli::Command::Debug(question), cli.global).await;
+        }
+        TopCommand::Ask(command) => return tasker_cli::run(command, cli.global).await,
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error{error:#}");
+        ExitCode::FAILURE
+    })
+}

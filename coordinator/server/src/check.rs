@@ -1,0 +1,182 @@
+//! `tasker debug check`: reads a whole database and says, promise by promise, whether it was kept.
+
+use crate::args::Check;
+use anyhow::Context;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tasker_engine::event::{Entry, Event};
+use tasker_engine::invariant::{Violation, check_history};
+use tasker_engine::{Digest, Namespace, Task, TaskId, Workflow};
+use tasker_runtime::port::store::{Sequence, Store};
+
+/// Rows read at a time.
+const PAGE: usize = 2_000;
+/// Violations printed per promise; all are counted.
+const SHOWN: usize = 10;
+
+/// The promises that a database can show, and what each says.
+const PROMISES: &[(&str, &str)] = &[
+    ("P1", "every accepted task is there"),
+    ("P2", "no idempotency key leads to two tasks"),
+    ("P4", "dependencies first"),
+    ("P6", "one result per attempt"),
+    ("P7", "one open attempt per step"),
+    ("P9", "exactly one terminal state per task"),
+    ("P12", "nothing is stuck"),
+    ("P16", "results fit their contracts"),
+    ("P17", "every task is pinned to a stored workflow"),
+    ("P19", "histories are complete and fold to a state"),
+];
+
+#[derive(Default)]
+struct Findings {
+    violations: BTreeMap<&'static str, Vec<String>>,
+    tasks: BTreeMap<&'static str, usize>,
+    rows: usize,
+    events: usize,
+}
+
+impl Findings {
+    fn report(&mut self, promise: &'static str, seen: String) {
+        self.violations.entry(promise).or_default().push(seen);
+    }
+}
+
+/// Runs the check; the exit code is 0 if every promise was kept.
+pub async fn run(given: Check) -> anyhow::Result<ExitCode> {
+    let store = tasker_store::open(&given.database_url, tasker_store::Options::new("tasker debug check"))
+        .await
+        .map_err(|error| anyhow::anyhow!("[{}]: {error}", error.code()))?;
+    let accepted = match &given.accepted {
+        None => Vec::new(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("[file.unreadable]: {}", file.display()))?;
+            let ids = text.split_whitespace().map(str::parse::<TaskId>).collect::<Result<Vec<_>, _>>();
+            ids.with_context(|| format!("[file.malformed]: {}", file.display()))?
+        }
+    };
+    let findings = examine(&*store, &accepted, given.all_finished).await?;
+    store.close().await;
+    print(&findings);
+    Ok(if findings.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn examine(store: &dyn Store, accepted: &[TaskId], all_finished: bool) -> anyhow::Result<Findings> {
+    let mut findings = Findings::default();
+    let workflows = stored_workflows(store).await?;
+    let histories = histories(store, &mut findings).await?;
+    let mut keys: BTreeMap<(Namespace, String), TaskId> = BTreeMap::new();
+    for (id, entries) in &histories {
+        examine_task(*id, entries, &workflows, all_finished, &mut keys, &mut findings);
+    }
+    for id in accepted {
+        if !histories.contains_key(id) {
+            findings.report("P1", format!("{id} was accepted, but is not in the journal"));
+        }
+    }
+    Ok(findings)
+}
+
+type Workflows = BTreeMap<(Namespace, Digest), Arc<Workflow>>;
+
+async fn stored_workflows(store: &dyn Store) -> anyhow::Result<Workflows> {
+    let recovery = store.recover().await.context("[store.unreadable]")?;
+    let checked = recovery.workflows.into_iter().filter_map(|row| {
+        let manifest = tasker_manifest::check(&row.source, "stored.yaml", &row.namespace).manifest?;
+        Some(((row.namespace, row.digest), Arc::new(manifest.workflow)))
+    });
+    Ok(checked.collect())
+}
+
+/// Every task's entries, and that the journal itself has no gap and each row names the one before.
+async fn histories(store: &dyn Store, findings: &mut Findings) -> anyhow::Result<BTreeMap<TaskId, Vec<Entry>>> {
+    let mut histories: BTreeMap<TaskId, (Sequence, Vec<Entry>)> = BTreeMap::new();
+    let mut last = 0;
+    loop {
+        let rows = store.journal(last, PAGE).await.context("[store.unreadable]")?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in rows {
+            if row.sequence != last + 1 && last != 0 {
+                findings.report("P19", format!("the journal jumps from {last} to {}", row.sequence));
+            }
+            last = row.sequence;
+            findings.rows += 1;
+            findings.events += row.entry.events.len();
+            let (previous, entries) = histories.entry(row.entry.task).or_default();
+            if row.previous != *previous {
+                let seen = format!("row {} of {} names {} as the one before, but it is {previous}", row.sequence, row.entry.task, row.previous);
+                findings.report("P19", seen);
+            }
+            *previous = row.sequence;
+            entries.push((*row.entry).clone());
+        }
+    }
+    Ok(histories.into_iter().map(|(id, (_, entries))| (id, entries)).collect())
+}
+
+fn examine_task(
+    id: TaskId,
+    entries: &[Entry],
+    workflows: &Workflows,
+    all_finished: bool,
+    keys: &mut BTreeMap<(Namespace, String), TaskId>,
+    findings: &mut Findings,
+) {
+    let Some(Event::TaskAccepted(submission)) = entries.first().and_then(|entry| entry.events.first()) else {
+        return findings.report("P19", format!("the history of {id} does not begin with its acceptance"));
+    };
+    if let Some(key) = &submission.idempotency_key
+        && let Some(other) = keys.insert((submission.namespace.clone(), key.clone()), id)
+    {
+        findings.report("P2", format!("key `{key}` led to {other} and to {id}"));
+    }
+    let Some(workflow) = workflows.get(&(submission.namespace.clone(), submission.workflow)) else {
+        return findings.report("P17", format!("{id} is pinned to {}, which is not stored", submission.workflow));
+    };
+    for Violation { promise, task, seen } in check_history(id, workflow, entries) {
+        findings.report(promise, format!("{task}: {seen}"));
+    }
+    results_fit(id, entries, workflow, findings);
+    if let Ok(task) = Task::fold(workflow.clone(), entries) {
+        *findings.tasks.entry(task.status.as_str()).or_default() += 1;
+        if all_finished && !task.status.is_terminal() {
+            let open: BTreeSet<String> = task
+                .workflow
+                .indexes()
+                .filter(|step| !task.progress(*step).state.is_terminal())
+                .map(|step| format!("{} {}", task.workflow.step(step).name, task.progress(step).state.as_str()))
+                .collect();
+            findings.report("P9", format!("{id} is not over: {}", open.into_iter().collect::<Vec<_>>().join(", ")));
+        }
+    }
+}
+
+fn results_fit(id: TaskId, entries: &[Entry], workflow: &Workflow, findings: &mut Findings) {
+    for event in entries.iter().flat_map(|entry| &entry.events) {
+        if let Event::StepSucceeded { step, result, .. } = event
+            && let Some(schema) = &workflow.step(*step).contract.result
+            && let Some(violation) = schema.violations(&result.value()).first()
+        {
+            let name = &workflow.step(*step).name;
+            findings.report("P16", format!("{id}: the result of `{name}` at {}: {}", violation.pointer, violation.message));
+        }
+    }
+}
+
+fn print(findings: &Findings) {
+    let total: usize = findings.tasks.values().sum();
+    let by_status: Vec<String> = findings.tasks.iter().map(|(status, count)| format!("{count} {status}")).collect();
+    println!("{total} tasks ({}), {} journal rows, {} events", by_status.join(", "), findings.rows, findings.events);
+    for (promise, says) in PROMISES {
+        match findings.violations.get(promise) {
+            None => println!("  kept    {promise:<4} {says}"),
+            Some(seen) => {
+                println!("  BROKEN  {promise:<4} {says}: {} violations", seen.len());
+                seen.iter().take(SHOWN).for_each(|one| println!("            {one}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Settings of `tasker server`: defaults, then the file, then the environment, then flags. Unknown keys are refused.
+
+use crate::args::Given;
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Every setting, checked.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    pub database_url: String,
+    pub nats_url: Option<String>,
+    pub nats_credentials_file: Option<PathBuf>,
+    pub nats_listen: SocketAddr,
+    pub nats_token: Option<String>,
+    pub http_listen: SocketAddr,
+    pub subject_prefix: String,
+    pub otlp_endpoint: Option<String>,
+    pub log_level: String,
+    pub heartbeat: Duration,
+    pub lease: Duration,
+    pub drain_timeout: Duration,
+    pub active_tasks_max: usize,
+}
+
+/// A setting: its name in the file, its variable, its default, and what it means.
+struct Setting {
+    name: &'static str,
+    variable: &'static str,
+    default: Option<&'static str>,
+    meaning: &'static str,
+    secret: bool,
+}
+
+const fn setting(name: &'static str, variable: &'static str, default: Option<&'static str>, meaning: &'static str) -> Setting {
+    Setting { name, variable, default, meaning, secret: false }
+}
+
+const SETTINGS: &[Setting] = &[
+    Setting { secret: true, ..setting("database_url", "TASKER_DATABASE_URL", None, "sqlite:PATH or postgres://USER@HOST/DB; required") },
+    Setting { secret: true, ..setting("nats_url", "TASKER_NATS_URL", None, "nats://HOST:PORT, several separated by commas; absent: the embedded listener") },
+    setting("nats_credentials_file", "TASKER_NATS_CREDENTIALS_FILE", None, "file with NATS credentials"),
+    setting("nats_listen", "TASKER_NATS_LISTEN", Some("127.0.0.1:7422"), "address of the embedded listener"),
+    setting("nats_token_file", "TASKER_NATS_TOKEN_FILE", None, "file with the token that workers of the embedded listener must give"),
+    setting("http_listen", "TASKER_HTTP_LISTEN", Some("127.0.0.1:7420"), "address of the HTTP API"),
+    setting("subject_prefix", "TASKER_SUBJECT_PREFIX", Some("tasker"), "first words of every subject"),
+    setting("otlp_endpoint", "TASKER_OTLP_ENDPOINT", None, "where traces go, over OTLP/HTTP; absent: nowhere"),
+    setting("log_level", "TASKER_LOG_LEVEL", Some("info"), "error, warn, info, debug, or a filter"),
+    setting("heartbeat", "TASKER_HEARTBEAT", Some("1s"), "how often workers beat, 100ms to 60s"),
+    setting("lease", "TASKER_LEASE", Some("5s"), "how long a worker may be silent, at least three heartbeats"),
+    setting("drain_timeout", "TASKER_DRAIN_TIMEOUT", Some("20s"), "how long a stop waits for open attempts, 0s to 10m"),
+    setting("active_tasks_max", "TASKER_ACTIVE_TASKS_MAX", Some("1000000"), "tasks active at once before submissions get 429"),
+];
+
+/// A value and where it comes from.
+type Layers = BTreeMap<&'static str, (String, String)>;
+
+impl Configuration {
+    /// Reads all layers and checks the result.
+    pub fn load(given: &Given) -> anyhow::Result<Self> {
+        Self::from_layers(&layers(given)?)
+    }
+
+    fn from_layers(layers: &Layers) -> anyhow::Result<Self> {
+        let text = |name: &str| layers.get(name).map(|(value, _)| value.clone());
+        let required = |name: &str| text(name).with_context(|| missing(name));
+        let file = text("nats_token_file").map(PathBuf::from);
+        let nats_token = match file {
+            None => None,
+            Some(file) => {
+                let read = std::fs::read_to_string(&file);
+                Some(read.with_context(|| format!("[config.file_unreadable]: nats_token_file {}", file.display()))?.trim().to_owned())
+            }
+        };
+        let configuration = Self {
+            database_url: required("database_url")?,
+            nats_url: text("nats_url"),
+            nats_credentials_file: text("nats_credentials_file").map(PathBuf::from),
+            nats_listen: parse(layers, "nats_listen", "an address such as 127.0.0.1:7422", |text| text.parse().ok())?,
+            nats_token,
+            http_listen: parse(layers, "http_listen", "an address such as 127.0.0.1:7420", |text| text.parse().ok())?,
+            subject_prefix: required("subject_prefix")?,
+            otlp_endpoint: text("otlp_endpoint"),
+            log_level: required("log_level")?,
+            heartbeat: parse(layers, "heartbeat", "a duration such as 1s", tasker_manifest::parse_duration)?,
+            lease: parse(layers, "lease", "a duration such as 5s", tasker_manifest::parse_duration)?,
+            drain_timeout: parse(layers, "drain_timeout", "a duration such as 20s", tasker_manifest::parse_duration)?,
+            active_tasks_max: parse(layers, "active_tasks_max", "a number from 1 to 10000000", |text| {
+                text.parse().ok().filter(|number| (1..=10_000_000).contains(number))
+            })?,
+        };
+        configuration.check_ranges()?;
+        Ok(configuration)
+    }
+
+    fn check_ranges(&self) -> anyhow::Result<()> {
+        if !(Duration::from_millis(100)..=Duration::from_secs(60)).contains(&self.heartbeat) {
+            bail!("[config.out_of_range]: heartbeat is {:?}; give 100ms to 60s", self.heartbeat);
+        }
+        if self.lease < self.heartbeat * 3 {
+            bail!("[config.out_of_range]: lease is {:?}, less than three heartbeats of {:?}: one lost beat would lose a worker", self.lease, self.heartbeat);
+        }
+        if self.drain_timeout > Duration::from_secs(600) {
+            bail!("[config.out_of_range]: drain_timeout is {:?}; give at most 10m", self.drain_timeout);
+        }
+        tasker_wire::worker::Subjects::new(&self.subject_prefix).map_err(|invalid| anyhow::anyhow!("[config.out_of_range]: {invalid}"))?;
+        let exposed = self.nats_url.is_none() && !self.nats_listen.ip().is_loopback() && self.nats_token.is_none();
+        if exposed {
+            bail!("[config.unsafe]: the embedded listener would be open to everybody on {}; set nats_token_file, or listen on 127.0.0.1", self.nats_listen);
+        }
+        Ok(())
+    }
+}
+
+fn missing(name: &str) -> String {
+    let setting = SETTINGS.iter().find(|known| known.name == name);
+    let (variable, meaning) = setting.map_or(("", ""), |known| (known.variable, known.meaning));
+    format!("[config.missing]: {name} is not set ({meaning}); give --{}, {variable}, or `{name}` in the file", name.replace('_', "-"))
+}
+
+fn parse<T>(layers: &Layers, name: &str, expected: &str, read: impl Fn(&str) -> Option<T>) -> anyhow::Result<T> {
+    let (value, source) = layers.get(name).with_context(|| missing(name))?;
+    read(value).with_context(|| format!("[config.malformed]: {name} is `{value}` ({source}); give {expected}"))
+}
+
+/// The file's keys and values, as text.
+#[derive(Deserialize)]
+struct File(BTreeMap<String, toml::Value>);
+
+fn layers(given: &Given) -> anyhow::Result<Layers> {
+    let mut layers = Layers::new();
+    for setting in SETTINGS {
+        if let Some(default) = setting.default {
+            layers.insert(setting.name, (default.to_owned(), "default".to_owned()));
+        }
+    }
+    if let Some(path) = &given.config {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("[config.file_unreadable]: {}", path.display()))?;
+        let File(entries) =
+            toml::from_str(&text).with_context(|| format!("[config.malformed]: {}", path.display()))?;
+        for (name, value) in entries {
+            let Some(setting) = SETTINGS.iter().find(|known| known.name == name) else {
+                let known: Vec<&str> = SETTINGS.iter().map(|known| known.name).collect();
+                bail!("[config.unknown_key]: `{name}` in {}; known are {}", path.display(), known.join(", "));
+            };
+            let text = match value {
+                toml::Value::String(text) => text,
+                toml::Value::Integer(number) => number.to_string(),
+                other => bail!("[config.malformed]: `{name}` in {} is a {}; give a text", path.display(), other.type_str()),
+            };
+            layers.insert(setting.name, (text, format!("file {}", path.display())));
+        }
+    }
+    for setting in SETTINGS {
+        if let Some(value) = std::env::var_os(setting.variable) {
+            let value = value.to_str().with_context(|| format!("[config.malformed]: {} is not UTF-8", setting.variable))?;
+            layers.insert(setting.name, (value.to_owned(), format!("environment {}", setting.variable)));
+        }
+    }
+    let flags = [
+        ("database_url", &given.database_url),
+        ("nats_url", &given.nats_url),
+        ("nats_listen", &given.nats_listen),
+        ("http_listen", &given.http_listen),
+        ("subject_prefix", &given.subject_prefix),
+        ("otlp_endpoint", &given.otlp_endpoint),
+        ("log_level", &given.log_level),
+    ];
+    for (name, value) in flags {
+        if let Some(value) = value {
+            layers.insert(name, (value.clone(), format!("flag --{}", name.replace('_', "-"))));
+        }
+    }
+    Ok(layers)
+}
+
+/// `tasker config check`.
+pub fn check(given: &Given) -> anyhow::Result<ExitCode> {
+    Configuration::load(given)?;
+    println!("the configuration is acceptable");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `tasker config show`.
+pub fn show(given: &Given) -> anyhow::Result<ExitCode> {
+    let layers = layers(given)?;
+    for setting in SETTINGS {
+        let (value, source) = match layers.get(setting.name) {
+            Some((value, source)) => (if setting.secret { redact(value) } else { value.clone() }, source.as_str()),
+            None => ("(not set)".to_owned(), "default"),
+        };
+        println!("{:<22} {value:<44} # {source}; {}", setting.name, setting.meaning);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A URL without its password.
+fn redact(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.split_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((user, _)) => format!("{scheme}://{user}:[redacted]@{host}"),
+            // A user alone may be a token.
+            None if scheme == "nats" || scheme == "tls" => format!("{scheme}://[redacted]@{host}"),
+            None => url.to_owned(),
+        },
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(pairs: &[(&'static str, &str)]) -> anyhow::Result<Configuration> {
+        let mut layers: Layers = SETTINGS
+            .iter()
+            .filter_map(|known| Some((known.name, (known.default?.to_owned(), "default".to_owned()))))
+            .collect();
+        layers.insert("database_url", ("sqlite:x.db".into(), "test".into()));
+        for (name, value) in pairs {
+            layers.insert(name, ((*value).to_owned(), "test".into()));
+        }
+        Configuration::from_layers(&layers)
+    }
+
+    #[test]
+    fn the_defaults_are_acceptable_and_each_bad_value_says_what_to_give() {
+        assert!(with(&[]).is_ok());
+        let table = [
+            ("heartbeat", "1", "config.malformed"),
+            ("heartbeat", "10ms", "config.out_of_range"),
+            ("lease", "2s", "config.out_of_range"),
+            ("http_listen", "here", "config.malformed"),
+            ("subject_prefix", "a.*", "config.out_of_range"),
+            ("nats_listen", "0.0.0.0:7422", "config.unsafe"),
+            ("active_tasks_max", "0", "config.malformed"),
+        ];
+        for (name, value, code) in table {
+            let error = with(&[(name, value)]).expect_err(name).to_string();
+            assert!(error.contains(code), "{name}={value}: {error}");
+        }
+    }
+
+    #[test]
+    fn passwords_and_tokens_are_not_shown() {
+        assert_eq!(redact("postgres://tasker:secret@db/tasker"), "postgres://tasker:[redacted]@db/tasker");
+        assert_eq!(redact("nats://token@bus:4222"), "nats://[redacted]@bus:4222");
+        assert_eq!(redact("sqlite:tasker.db"), "sqlite:tasker.db");
+    }
+}
