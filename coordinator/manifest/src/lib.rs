@@ -1,53 +1,35 @@
-//! From YAML to a checked workflow, with diagnostics that say what to change.
-use serde::{Deserialize, Serialize};
-use std::time::Duration;
-use tasker_engine::{CapabilityName, Contract, Namespace, SystemName, Workflow};
+//! Turns a YAML manifest into a checked [`tasker_engine::Workflow`], or says everything that is wrong with it.
+//!
+//! The path of a text through this room: [`yaml`] reads it into a tree in which every node knows its place; [`systems`] and
+//! [`steps`] read the tree strictly, field by field; [`graph`] checks what depends on what; [`assemble`] builds the workflow
+//! and its digest. Problems never stop the check: they are collected in a [`report`], each with a stable code from [`codes`].
+//!
+//! Never here: files, clocks, the network, the database. A manifest comes from a stranger, so all work is bounded: bytes, depth,
+//! nodes after aliases are followed, schema nodes, expressions and diagnostics each have a limit.
+//!
+//! Start reading at [`check`].
 
-pub fn check(_source: &str, _file: &str, _namespace: &Namespace) -> Checked {
-    Checked { manifest: None, diagnostics: Vec::new() }
-}
-pub struct Checked {
-    pub manifest: Option<Manifest>,
-    pub diagnostics: Vec<Diagnostic>,
-}
-pub struct Manifest {
-    pub workflow: Workflow,
-    pub systems: Vec<DeclaredSystem>,
-    pub description: String,
-}
-pub struct DeclaredSystem {
-    pub name: SystemName,
-    pub base_url: Option<String>,
-    pub health_check_url: Option<String>,
-    pub capabilities: Vec<DeclaredCapability>,
-}
-pub struct DeclaredCapability {
-    pub name: CapabilityName,
-    pub contract: Contract,
-    pub timeout: Option<Duration>,
-    pub description: String,
-}
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    Error,
-    Warning,
-}
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Diagnostic {
-    pub code: String,
-    pub severity: Severity,
-    pub message: String,
-    pub file: String,
-    pub line: usize,
-    pub column: usize,
-    pub length: usize,
-    pub excerpt: String,
-    pub hint: Option<String>,
-    pub fix: Option<String>,
-}
-impl Diagnostic {
-    pub fn render(&self) -> String {
-        self.message.clone()
-    }
-}
+mod assemble;
+mod check;
+pub mod codes;
+mod diagnostic;
+mod duration;
+mod fields;
+mod graph;
+mod mapping;
+mod paths;
+mod report;
+mod retry;
+mod scalar;
+mod schema;
+mod steps;
+mod suggest;
+mod systems;
+mod timeouts;
+mod url;
+mod yaml;
+
+pub use check::{Checked, DeclaredCapability, DeclaredSystem, Manifest, check};
+pub use codes::CODES;
+pub use diagnostic::{Diagnostic, Severity};
+pub use yaml::{BYTES_MAX, DEPTH_MAX, NODES_MAX};
