@@ -1,0 +1,203 @@
+//! `tasker workflow …`
+
+use super::input;
+use crate::answers::{Applied, Page, WorkflowDetail};
+use crate::client::{Answer, Client};
+use crate::console::Console;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::global::{Format, Global};
+use crate::{render, text};
+use clap::Subcommand;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::fmt::Display;
+use std::str::FromStr;
+use tasker_manifest::{Diagnostic, Severity};
+
+/// What can be done with workflows.
+#[derive(Debug, Subcommand)]
+pub enum WorkflowCommand {
+    /// Check manifests without a server
+    ///
+    /// Prints every problem with its place, the excerpt and what to change; all at once, not only the first.
+    /// Exits with 1 if there is an error; warnings alone exit with 0.
+    #[command(after_help = "\
+Examples:
+  tasker workflow lint manifests/*.yaml
+  tasker workflow lint - < order.yaml
+  tasker workflow lint order.yaml -o json | jq '.items[].code'")]
+    Lint {
+        /// Manifests; - is standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<String>,
+    },
+    /// Check manifests on the server and make them available to tasks
+    ///
+    /// Applying the same manifest again changes nothing. A version never changes: another content needs another version.
+    /// With several files, nothing is applied unless the server accepts all of them.
+    #[command(after_help = "\
+Examples:
+  tasker workflow apply order.yaml
+  tasker workflow apply manifests/*.yaml --dry-run
+  generate | tasker workflow apply -")]
+    Apply {
+        /// Manifests; - is standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<String>,
+        /// Let the server check everything, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List the workflows of the namespace
+    #[command(after_help = "\
+Examples:
+  tasker workflow list
+  tasker workflow list -o jsonl | jq -r 'select(.current) | .name'")]
+    List,
+    /// Show a workflow's graph, or the manifest it was applied from
+    #[command(after_help = "\
+Examples:
+  tasker workflow show process_order
+  tasker workflow show process_order --version 1.9.0
+  tasker workflow show process_order --source > order.yaml")]
+    Show {
+        /// Its name
+        #[arg(value_parser = text::parse_name)]
+        name: String,
+        /// Another version than the current one
+        #[arg(long, value_parser = text::parse_name)]
+        version: Option<String>,
+        /// Print the manifest as it was applied
+        #[arg(long)]
+        source: bool,
+    },
+}
+
+pub(super) async fn run(command: WorkflowCommand, global: &Global, console: &mut Console) -> Result<Exit, Failure> {
+    match command {
+        WorkflowCommand::Lint { files } => lint(&files, global, console),
+        WorkflowCommand::Apply { files, dry_run } => apply(&files, dry_run, &Client::new(global)?, console).await,
+        WorkflowCommand::List => list(&Client::new(global)?, console).await,
+        WorkflowCommand::Show { name, version, source } => show(&name, version.as_deref(), source, &Client::new(global)?, console).await,
+    }
+}
+
+fn lint(files: &[String], global: &Global, console: &mut Console) -> Result<Exit, Failure> {
+    /// What `-o json` prints; a list like any other, so that `-o jsonl` prints a diagnostic per line.
+    #[derive(Serialize)]
+    struct Report<'a> {
+        items: &'a [Diagnostic],
+        files: usize,
+        errors: usize,
+        warnings: usize,
+    }
+
+    let namespace = parsed(&global.namespace)?;
+    let mut found = Vec::new();
+    for file in files {
+        let source = input::read_text(file, console)?;
+        found.extend(tasker_manifest::check(&source, &input::name_of(file), &namespace).diagnostics);
+    }
+    let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+    let warnings = found.len() - errors;
+    let report = serde_json::value::to_raw_value(&Report { items: &found, files: files.len(), errors, warnings })
+        .expect("diagnostics are strings and numbers, which always print");
+    console.answer(&report, |_| Ok(rendered(&found)))?;
+    if console.format() == Format::Table {
+        let checked = text::counted(files.len(), "manifest");
+        let verdict = if found.is_empty() {
+            "no problems".to_owned()
+        } else {
+            format!("{}, {}", text::counted(errors, "error"), text::counted(warnings, "warning"))
+        };
+        console.chat(&format!("{checked} checked: {verdict}"));
+    }
+    Ok(if errors > 0 { Exit::Error } else { Exit::Success })
+}
+
+/// Every diagnostic, with an empty line after each.
+fn rendered(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(|diagnostic| format!("{}\n\n", text::clean_lines(diagnostic.render().trim_end()))).collect()
+}
+
+/// The text as whatever type is asked for.
+fn parsed<T: FromStr>(text: &str) -> Result<T, Failure>
+where
+    T::Err: Display,
+{
+    text.parse().map_err(|cause: T::Err| Failure::Usage { said: cause.to_string(), help: "choose another with -n or TASKER_NAMESPACE".to_owned() })
+}
+
+async fn apply(files: &[String], dry_run: bool, client: &Client, console: &mut Console) -> Result<Exit, Failure> {
+    let mut sources = Vec::new();
+    for file in files {
+        sources.push((input::name_of(file), input::read_text(file, console)?));
+    }
+    if sources.len() > 1 && !dry_run {
+        // One refused manifest among many must not leave half of them applied.
+        send_all(&sources, true, client, console).await?;
+    }
+    let answers = match send_all(&sources, dry_run, client, console).await {
+        Ok(answers) => answers,
+        Err(failure) => return Err(failure),
+    };
+    let documents: Vec<&str> = answers.iter().map(|answer| answer.body.get()).collect();
+    let document = RawValue::from_string(format!("{{\"items\":[{}]}}", documents.join(","))).expect("a list of valid JSON is valid JSON");
+    let applied = answers.iter().map(Answer::read).collect::<Result<Vec<Applied>, _>>()?;
+    for warning in applied.iter().flat_map(|applied| &applied.warnings) {
+        console.chat(&format!("{}\n", text::clean_lines(warning.render().trim_end())));
+    }
+    console.answer(&document, |look| Ok(applied.iter().map(|applied| render::workflow::applied(applied, look)).collect()))?;
+    if let [one] = applied.as_slice()
+        && !dry_run
+    {
+        console.chat(&format!("next: tasker task submit {} --input '{{}}' --wait", text::clean(&one.name)));
+    }
+    Ok(Exit::Success)
+}
+
+/// Sends every manifest. All are tried, so that all problems are seen at once; the first failure is returned, the others are told.
+async fn send_all(sources: &[(String, String)], dry_run: bool, client: &Client, console: &mut Console) -> Result<Vec<Answer>, Failure> {
+    let mut answers = Vec::new();
+    let mut first = None;
+    for (file, source) in sources {
+        let request = client.post(&["workflows"]).query("file", file).query_if("dry_run", dry_run.then_some("true")).yaml(source.clone());
+        let request = if dry_run { request.repeatable() } else { request };
+        match request.send().await {
+            Ok(answer) => answers.push(answer),
+            Err(failure @ Failure::Problem(_)) if dry_run => match first {
+                None => first = Some(failure),
+                Some(_) => console.fail(&failure),
+            },
+            // Without a dry run, or without a server, going on would only do damage or repeat itself.
+            Err(failure) => {
+                if !dry_run && !answers.is_empty() {
+                    console.chat(&format!("{} of {} applied before this:", answers.len(), text::counted(sources.len(), "manifest")));
+                }
+                return Err(failure);
+            }
+        }
+    }
+    first.map_or(Ok(answers), Err)
+}
+
+async fn list(client: &Client, console: &mut Console) -> Result<Exit, Failure> {
+    let answer = client.get(&["workflows"]).send().await?;
+    console.answer(&answer.body, |look| {
+        let page: Page<_> = answer.read()?;
+        Ok(render::workflow::list(&page.items, look))
+    })?;
+    Ok(Exit::Success)
+}
+
+async fn show(name: &str, version: Option<&str>, source: bool, client: &Client, console: &mut Console) -> Result<Exit, Failure> {
+    let answer = client.get(&["workflows", name]).query_if("version", version).send().await?;
+    if source {
+        let detail: WorkflowDetail = answer.read()?;
+        console.raw(&detail.source)?;
+    } else {
+        console.answer(&answer.body, |look| Ok(render::workflow::detail(&answer.read()?, look)))?;
+    }
+    Ok(Exit::Success)
+}

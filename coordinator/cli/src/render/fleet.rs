@@ -1,0 +1,193 @@
+//! Systems, capabilities and workers.
+
+use super::{brief, fields, indented};
+use crate::answers::{CapabilityDetail, SystemDetail, WorkerDetail};
+use crate::look::{Look, Tone};
+use crate::table::{self, Table};
+use crate::{text, yaml};
+use serde_json::Value;
+
+/// A list's length, or the number itself: the same idea in two shapes.
+fn count(value: Option<&Value>) -> Option<u64> {
+    match value? {
+        Value::Array(items) => u64::try_from(items.len()).ok(),
+        other => other.as_u64(),
+    }
+}
+
+fn name_of(capability: &Value) -> String {
+    text::clean(capability.as_str().or_else(|| capability.get("name")?.as_str()).unwrap_or("?"))
+}
+
+pub(crate) fn workers(workers: &[WorkerDetail], look: &Look) -> String {
+    if workers.is_empty() {
+        return "No worker is connected. Start one that points at this server's bus; `tasker capability list` shows what is waited for.\n".to_owned();
+    }
+    let mut table = Table::new(&["!session", "!system", "!state", "busy", "!last heard", "sdk", "capabilities"]);
+    for worker in workers {
+        let busy = count(worker.running.as_ref()).map_or_else(|| format!("?/{}", worker.slots), |running| format!("{running}/{}", worker.slots));
+        let sdk = worker.sdk.as_ref().map(|sdk| format!("{} {}", if sdk.language.is_empty() { &sdk.name } else { &sdk.language }, sdk.version));
+        let system = match &worker.system_version {
+            Some(version) if !version.is_empty() => format!("{} {version}", worker.system),
+            Some(_) | None => worker.system.clone(),
+        };
+        table.row(vec![
+            table::plain(&worker.session),
+            table::plain(&system),
+            table::state(&worker.state),
+            busy,
+            worker.silent_ms.map_or_else(|| "-".to_owned(), |silent| format!("{} ago", text::duration(silent))),
+            table::optional(sdk.as_deref()),
+            worker.capabilities.iter().map(name_of).collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    table.render(look)
+}
+
+pub(crate) fn systems(systems: &[SystemDetail], look: &Look) -> String {
+    if systems.is_empty() {
+        return "No systems in this namespace yet. They come with a manifest (tasker workflow apply order.yaml) or with the first worker.\n".to_owned();
+    }
+    let mut table = Table::new(&["!name", "capabilities", "workers", "base url"]);
+    for system in systems {
+        table.row(vec![
+            table::plain(&system.name),
+            system.capabilities.len().to_string(),
+            system.workers.len().to_string(),
+            table::optional(system.base_url.as_deref()),
+        ]);
+    }
+    table.render(look)
+}
+
+pub(crate) fn system(system: &SystemDetail, look: &Look) -> String {
+    let mut out = format!("{}\n", look.paint(Tone::Strong, &text::clean(&system.name)));
+    out.push_str(&fields(
+        look,
+        &[("base url", system.base_url.as_deref().map(text::clean)), ("health check", system.health_check_url.as_deref().map(text::clean))],
+    ));
+    out.push('\n');
+    if system.capabilities.is_empty() {
+        out.push_str("It has no capabilities yet: a manifest or a worker declares them.\n");
+    } else {
+        let mut table = Table::new(&["!capability", "declared by", "!contract", "description"]);
+        for capability in &system.capabilities {
+            table.row(vec![
+                table::plain(&capability.name),
+                table::optional(capability.source.as_deref()),
+                short_digest(capability.digest.as_deref()),
+                table::optional(capability.description.as_deref().filter(|text| !text.is_empty())),
+            ]);
+        }
+        out.push_str(&table.render(look));
+    }
+    out.push('\n');
+    out.push_str(&workers(&system.workers, look));
+    out
+}
+
+pub(crate) fn capabilities(capabilities: &[CapabilityDetail], look: &Look) -> String {
+    if capabilities.is_empty() {
+        return "No capabilities in this namespace yet. They come with a manifest (tasker workflow apply order.yaml) or with the first worker.\n".to_owned();
+    }
+    let mut table = Table::new(&["!system", "!name", "workers", "waiting", "oldest waiting", "!contract", "description"]);
+    for capability in capabilities {
+        table.row(vec![
+            table::plain(&capability.system),
+            table::plain(&capability.name),
+            count(capability.workers.as_ref()).map_or_else(|| "-".to_owned(), |workers| workers.to_string()),
+            capability.waiting.to_string(),
+            oldest(capability, look).unwrap_or_else(|| "-".to_owned()),
+            short_digest(capability.digest.as_deref()),
+            table::optional(capability.description.as_deref().filter(|text| !text.is_empty())),
+        ]);
+    }
+    table.render(look)
+}
+
+pub(crate) fn capability(capability: &CapabilityDetail, look: &Look) -> String {
+    let name = format!("{} · {}", text::clean(&capability.system), text::clean(&capability.name));
+    let mut out = format!("{}\n", look.paint(Tone::Strong, &name));
+    out.push_str(&fields(
+        look,
+        &[
+            ("description", capability.description.as_deref().filter(|text| !text.is_empty()).map(text::clean)),
+            ("declared by", capability.source.as_deref().map(text::clean)),
+            ("declared", capability.declared_at.map(text::instant)),
+            ("contract", capability.digest.as_deref().map(text::clean)),
+            ("timeout", capability.timeout_ms.map(text::duration)),
+            ("workers", count(capability.workers.as_ref()).map(|workers| workers.to_string())),
+            ("waiting", Some(text::counted(usize::try_from(capability.waiting).unwrap_or(usize::MAX), "step"))),
+            ("oldest", oldest(capability, look).map(|age| format!("has waited {age}"))),
+        ],
+    ));
+    if let Some(contract) = &capability.contract {
+        for (part, schema) in [("input", &contract.input), ("result", &contract.result), ("errors", &contract.errors)] {
+            if let Some(schema) = schema {
+                out.push_str(&format!("\n{}\n{}", look.paint(Tone::Strong, part), indented(&yaml::document(schema), 2)));
+            }
+        }
+    }
+    out
+}
+
+fn short_digest(digest: Option<&str>) -> String {
+    digest.map_or_else(|| "-".to_owned(), |digest| text::clean(digest).chars().take(12).collect())
+}
+
+/// How long the oldest has waited: given as the instant it began, or as something else that is shown as it is.
+fn oldest(capability: &CapabilityDetail, look: &Look) -> Option<String> {
+    /// An id or an instant.
+    const SHOWN_CHARACTERS_MAX: usize = 40;
+    let value = capability.oldest_waiting.as_ref().filter(|value| !value.is_null())?;
+    match value.as_str().and_then(|text| text.parse().ok()) {
+        Some(since) => Some(text::duration(text::milliseconds_between(since, look.now))),
+        None => Some(brief(value, SHOWN_CHARACTERS_MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORKER: &str = r#"{"session":"aB3dE5gH7jK9mN1pQ2rS4t","system":"python_inventory","system_version":"1.4.2","sdk":{"name":"tasker-worker","version":"0.1.0","language":"python"},
+        "host":"warehouse-3","process_id":4711,"state":"active","capabilities":["inventory.reserve","inventory.release"],"slots":8,"running":3,"joined_at":"2026-11-21T06:00:00.000Z","silent_ms":1200}"#;
+    const CAPABILITY: &str = r#"{"system":"node_payments","name":"payment.charge","description":"Charges a card","contract":{"input":{"type":"object","required":["amount"]},"result":{"type":"object"},"errors":null},
+        "digest":"9f2c51e0aa00bb11","source":"manifest","declared_at":"2026-11-21T06:00:00.000Z","timeout_ms":45000,"workers":0,"waiting":2,"oldest_waiting":"2026-11-21T06:58:00.000Z"}"#;
+
+    fn look() -> Look {
+        Look { now: "2026-11-21T07:00:00Z".parse().expect("a valid instant"), width: Some(120), ..Look::plain() }
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(json: &str) -> T {
+        serde_json::from_str(json).expect("the fixture fits the contract")
+    }
+
+    #[test]
+    fn workers_show_who_is_busy_and_who_is_silent() {
+        insta::assert_snapshot!(workers(&[read(WORKER), read(r#"{"session":"old","system":"x","state":"silent","slots":2,"running":["a"],"silent_ms":95000}"#)], &look()));
+    }
+
+    #[test]
+    fn a_system_shows_its_capabilities_and_workers() {
+        let json = format!(
+            r#"{{"name":"python_inventory","base_url":"https://stock.example.com","health_check_url":null,
+                "capabilities":[{{"name":"inventory.reserve","description":"Takes stock aside","source":"manifest and worker","digest":"9f2c51e0aa00bb11"}}],"workers":[{WORKER}]}}"#
+        );
+        insta::assert_snapshot!(system(&read(&json), &look()));
+        insta::assert_snapshot!("systems", systems(&[read(&json)], &look()));
+    }
+
+    #[test]
+    fn a_capability_shows_its_backlog_and_contract() {
+        insta::assert_snapshot!(capability(&read(CAPABILITY), &look()));
+        insta::assert_snapshot!("capabilities", capabilities(&[read(CAPABILITY)], &look()));
+    }
+
+    #[test]
+    fn empty_lists_say_the_next_command() {
+        for text in [workers(&[], &look()), systems(&[], &look()), capabilities(&[], &look())] {
+            assert!(text.contains("tasker "), "{text}");
+        }
+    }
+}

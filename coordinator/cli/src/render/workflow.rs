@@ -1,0 +1,179 @@
+//! Workflows: the list, and one as an indented graph.
+
+use super::{brief, fields};
+use crate::answers::{Applied, GraphStep, Timeouts, WorkflowDetail, WorkflowSummary};
+use crate::look::{Look, Tone};
+use crate::table::{self, Table};
+use crate::text;
+use std::collections::BTreeMap;
+
+/// Hexadecimal digits of a digest that people compare by eye.
+const DIGEST_CHARACTERS: usize = 12;
+
+pub(crate) fn list(workflows: &[WorkflowSummary], look: &Look) -> String {
+    if workflows.is_empty() {
+        return "No workflows in this namespace yet. Apply one:  tasker workflow apply order.yaml\n".to_owned();
+    }
+    let mut table = Table::new(&["!name", "!version", "steps", "systems", "!applied", "description"]);
+    for workflow in workflows {
+        let current = if workflow.current { " (current)" } else { "" };
+        table.row(vec![
+            table::plain(&workflow.name),
+            table::plain(&format!("{}{current}", workflow.version)),
+            workflow.steps.to_string(),
+            table::plain(&workflow.systems.join(", ")),
+            workflow.applied_at.map_or_else(|| "-".to_owned(), text::instant),
+            table::optional(workflow.description.as_deref().filter(|text| !text.is_empty())),
+        ]);
+    }
+    table.render(look)
+}
+
+pub(crate) fn applied(applied: &Applied, look: &Look) -> String {
+    let what = match (applied.dry_run, applied.changed) {
+        (true, true) => "would be applied",
+        (true, false) | (false, false) => "is unchanged",
+        (false, true) => "applied",
+    };
+    let name = format!("{} {}", text::clean(&applied.name), text::clean(&applied.version));
+    format!("{} {what}  {}\n", look.paint(Tone::Strong, &name), look.paint(Tone::Dim, &digest(&applied.digest)))
+}
+
+fn digest(whole: &str) -> String {
+    text::clean(whole).chars().take(DIGEST_CHARACTERS).collect()
+}
+
+pub(crate) fn detail(workflow: &WorkflowDetail, look: &Look) -> String {
+    let summary = &workflow.summary;
+    let current = if summary.current { " (current)" } else { "" };
+    let name = format!("{} {}{current}", text::clean(&summary.name), text::clean(&summary.version));
+    let mut out = format!("{}\n", look.paint(Tone::Strong, &name));
+    out.push_str(&fields(
+        look,
+        &[
+            ("description", summary.description.as_deref().filter(|text| !text.is_empty()).map(text::clean)),
+            ("systems", (!summary.systems.is_empty()).then(|| text::clean(&summary.systems.join(", ")))),
+            ("applied", summary.applied_at.map(text::instant)),
+            ("digest", Some(digest(&summary.digest))),
+        ],
+    ));
+    out.push('\n');
+    out.push_str(&graph(&workflow.graph, look));
+    out
+}
+
+/// Steps in order of their depth, indented by it: what stands further right waits for what stands further left.
+fn graph(steps: &[GraphStep], look: &Look) -> String {
+    let depths = depths(steps);
+    let mut order: Vec<usize> = (0..steps.len()).collect();
+    order.sort_by_key(|&index| depths[index]);
+    let label = |index: usize| format!("{}{}", "  ".repeat(depths[index]), text::clean(&steps[index].name));
+    let width = order.iter().map(|&index| label(index).chars().count()).max().unwrap_or(0);
+    let owner = |step: &GraphStep| format!("{} · {}", text::clean(&step.system), text::clean(&step.capability));
+    let owner_width = steps.iter().map(|step| owner(step).chars().count()).max().unwrap_or(0);
+    let mut out = String::new();
+    for index in order {
+        let step = &steps[index];
+        let after = if step.depends_on.is_empty() { String::new() } else { format!("after {}", text::clean(&step.depends_on.join(", "))) };
+        let line = format!("{:<width$}  {:<owner_width$}  {after}", label(index), owner(step));
+        out.push_str(line.trim_end());
+        out.push('\n');
+        let limits = [retry(step), step.timeouts.as_ref().and_then(timeouts)].into_iter().flatten().collect::<Vec<_>>().join(" · ");
+        if !limits.is_empty() {
+            let indent = "  ".repeat(depths[index]);
+            out.push_str(&format!("{indent}  {}\n", look.paint(Tone::Dim, &limits)));
+        }
+    }
+    out
+}
+
+/// The longest way from a step without dependencies. A name that is not in the graph, or a circle, which the server never accepts, counts as no dependency.
+fn depths(steps: &[GraphStep]) -> Vec<usize> {
+    let index: BTreeMap<&str, usize> = steps.iter().enumerate().map(|(index, step)| (step.name.as_str(), index)).collect();
+    let mut depths = vec![0; steps.len()];
+    // Each round settles at least one more layer, so as many rounds as steps are enough.
+    for _ in 0..steps.len() {
+        let mut moved = false;
+        for (position, step) in steps.iter().enumerate() {
+            let deepest = step.depends_on.iter().filter_map(|name| index.get(name.as_str())).map(|&before| depths[before] + 1).max().unwrap_or(0);
+            if deepest > depths[position] && deepest < steps.len() {
+                depths[position] = deepest;
+                moved = true;
+            }
+        }
+        if !moved {
+            break;
+        }
+    }
+    depths
+}
+
+fn retry(step: &GraphStep) -> Option<String> {
+    /// Enough for a policy with a few codes.
+    const RETRY_CHARACTERS_MAX: usize = 120;
+    let policy = step.retry.as_ref().filter(|policy| !policy.is_empty())?;
+    Some(format!("retry {}", brief(&serde_json::Value::Object(policy.clone()), RETRY_CHARACTERS_MAX)))
+}
+
+fn timeouts(timeouts: &Timeouts) -> Option<String> {
+    let all = [("waiting", timeouts.waiting_ms), ("running", timeouts.running_ms), ("total", timeouts.total_ms)];
+    let shown: Vec<_> = all.into_iter().filter_map(|(name, limit)| Some(format!("{name} {}", text::duration(limit?)))).collect();
+    (!shown.is_empty()).then(|| format!("at most {}", shown.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUMMARIES: &str = r#"[
+        {"name":"process_order","version":"2.0.0","digest":"9f2c51e0aa00bb11","description":"From validation to mail","steps":4,
+         "systems":["rails_orders","python_inventory","node_payments"],"applied_at":"2026-11-21T07:00:12.345Z","current":true},
+        {"name":"process_order","version":"1.9.0","digest":"0102030405060708","description":"","steps":3,"systems":["rails_orders"],"applied_at":"2026-10-01T10:00:00.000Z","current":false}
+    ]"#;
+
+    const DETAIL: &str = r#"{"name":"process_order","version":"2.0.0","digest":"9f2c51e0aa00bb11","description":"From validation to mail","steps":4,
+        "systems":["rails_orders","python_inventory"],"applied_at":"2026-11-21T07:00:12.345Z","current":true,"source":"name: process_order\n",
+        "graph":[
+            {"name":"send_mail","system":"go_mail","capability":"mail.send","depends_on":["charge_payment"],"retry":null,"timeouts":null},
+            {"name":"validate_order","system":"rails_orders","capability":"order.validate","depends_on":[],
+             "retry":{"backoff":"exponential","attempts_max":5,"non_retryable":["order.empty","order.unknown"]},"timeouts":{"waiting_ms":null,"running_ms":30000,"total_ms":300000}},
+            {"name":"reserve_inventory","system":"python_inventory","capability":"inventory.reserve","depends_on":["validate_order"]},
+            {"name":"charge_payment","system":"node_payments","capability":"payment.charge","depends_on":["validate_order","reserve_inventory"]}
+        ]}"#;
+
+    fn read<T: serde::de::DeserializeOwned>(json: &str) -> T {
+        serde_json::from_str(json).expect("the fixture fits the contract")
+    }
+
+    #[test]
+    fn the_list_shows_versions_and_owners() {
+        insta::assert_snapshot!(list(&read::<Vec<_>>(SUMMARIES), &Look { width: Some(120), ..Look::plain() }));
+    }
+
+    #[test]
+    fn an_empty_list_says_the_next_command() {
+        assert!(list(&[], &Look::plain()).contains("tasker workflow apply"));
+    }
+
+    #[test]
+    fn the_graph_is_indented_by_depth() {
+        insta::assert_snapshot!(detail(&read(DETAIL), &Look::plain()));
+    }
+
+    #[test]
+    fn a_circle_in_an_answer_does_not_hang_the_drawing() {
+        let circle = r#"{"name":"w","version":"1","graph":[{"name":"a","depends_on":["b"]},{"name":"b","depends_on":["a"]}]}"#;
+        assert!(detail(&read(circle), &Look::plain()).contains("after a"));
+    }
+
+    #[test]
+    fn applying_says_what_changed() {
+        let say = |changed, dry_run| {
+            let json = format!(r#"{{"name":"w","version":"1","digest":"0123456789abcdef","changed":{changed},"dry_run":{dry_run}}}"#);
+            applied(&read(&json), &Look::plain())
+        };
+        assert_eq!(say(true, false), "w 1 applied  0123456789ab\n");
+        assert_eq!(say(false, false), "w 1 is unchanged  0123456789ab\n");
+        assert_eq!(say(true, true), "w 1 would be applied  0123456789ab\n");
+    }
+}
