@@ -1,0 +1,112 @@
+//! Killed processes and coordinators that have been replaced.
+
+use crate::database::Database;
+use crate::words::{accepted, journal, key, row, step_done, task, task_row};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use tasker_runtime::port::store::{Batch, CommitError};
+use tasker_store::Options;
+
+/// Set for a child process: the database to write to until it is killed.
+const CHILD: &str = "TASKER_STORE_SUITE_URL";
+
+/// Acknowledged commits to wait for before the kill.
+const ACKNOWLEDGED: usize = 40;
+
+/// The child's half of [`everything_acknowledged_outlives_a_killed_process`]; without its environment variable there is nothing to do.
+#[tokio::test]
+async fn child_process_that_commits_until_it_is_killed() {
+    let Ok(url) = std::env::var(CHILD) else { return };
+    let store = tasker_store::open(&url, Options::new("child")).await.expect("opens");
+    for sequence in 1.. {
+        let event = if sequence == 1 { accepted() } else { step_done(0) };
+        store.commit(journal(vec![row(sequence, 1, sequence - 1, event)])).await.expect("commits");
+        println!("acknowledged {sequence}");
+        std::io::stdout().flush().expect("somebody reads");
+    }
+}
+
+pub async fn everything_acknowledged_outlives_a_killed_process(database: Database) {
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "durability::child_process_that_commits_until_it_is_killed", "--nocapture"])
+        .env(CHILD, database.url())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    // The test harness may write on the same line before the test does.
+    let numbers = lines.map_while(Result::ok).filter_map(|line| line.split("acknowledged ").nth(1)?.parse::<i64>().ok());
+    let mut numbers = numbers;
+    let last_seen = numbers.by_ref().nth(ACKNOWLEDGED).expect("the child commits");
+    child.kill().expect("is running");
+    let acknowledged = numbers.last().unwrap_or(last_seen);
+    child.wait().expect("ends");
+
+    let store = database.open().await;
+    let recovery = store.recover().await.expect("recovers");
+    assert!(recovery.last >= acknowledged, "{acknowledged} was acknowledged, {} is there", recovery.last);
+    let history = store.history(task(1), None).await.expect("reads").expect("known");
+    assert_eq!(history.rows.len() as i64, recovery.last, "without holes");
+    store.commit(journal(vec![row(recovery.last + 1, 1, recovery.last, step_done(0))])).await.expect("goes on");
+}
+
+pub async fn a_coordinator_whose_epoch_has_passed_is_fenced(database: Database) {
+    let store = database.open().await;
+    store.commit(journal(vec![row(1, 1, 0, accepted())])).await.expect("commits");
+    database.meddle("UPDATE coordinator_lease SET epoch = epoch + 1").await;
+    for batch in [journal(vec![row(2, 1, 1, step_done(0))]), Batch { keys: vec![key("one", 1, 1)], ..Batch::default() }] {
+        assert!(matches!(store.commit(batch).await, Err(CommitError::Fenced { epoch: 1 })));
+    }
+    assert_eq!(store.journal(0, 10).await.expect("reads").len(), 1);
+}
+
+pub async fn a_fenced_coordinator_writes_nothing_at_all(database: Database) {
+    let store = database.open().await;
+    database.meddle("UPDATE coordinator_lease SET epoch = epoch + 1").await;
+    let batch = Batch {
+        journal: vec![row(1, 1, 0, accepted())],
+        tasks: vec![task_row(1, 1)],
+        projected_to: Some(1),
+        keys: vec![key("one", 1, 1)],
+        ..Batch::default()
+    };
+    assert!(matches!(store.commit(batch).await, Err(CommitError::Fenced { .. })));
+    assert_eq!(store.journal(0, 10).await.expect("reads"), vec![]);
+    assert_eq!(store.task_row(task(1)).await.expect("reads"), None);
+    assert_eq!(store.find_key(&crate::words::shop(), "one").await.expect("reads"), None);
+}
+
+/// The state of the disk at the instant of an acknowledgement, as a power cut would leave it, minus what only the page cache held.
+#[tokio::test]
+async fn files_copied_after_an_acknowledgement_hold_the_batch() {
+    let database = Database::sqlite();
+    let store = database.open().await;
+    let file = database.file().expect("a file");
+    for sequence in 1..=20 {
+        let event = if sequence == 1 { accepted() } else { step_done(0) };
+        store.commit(journal(vec![row(sequence, 1, sequence - 1, event)])).await.expect("commits");
+    }
+    let copy = Database::sqlite();
+    let target = copy.file().expect("a file");
+    std::fs::copy(&file, &target).expect("copies");
+    std::fs::copy(file.with_extension("db-wal"), target.with_extension("db-wal")).expect("copies the log");
+    let recovery = copy.open().await.recover().await.expect("recovers");
+    assert_eq!((recovery.last, recovery.active), (20, vec![(task(1), 20)]));
+}
+
+/// If the session that holds the lock is gone, so is the right to write, even before anybody bumps the epoch.
+#[tokio::test]
+async fn a_lost_session_loses_the_right_to_write() {
+    let database = Database::postgres().await;
+    let first = database.open().await;
+    first.commit(journal(vec![row(1, 1, 0, accepted())])).await.expect("commits");
+    let holders = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    database.meddle(holders).await;
+    let second = database.open().await;
+    assert!(first.commit(journal(vec![row(2, 1, 1, step_done(0))])).await.is_err());
+    second.commit(journal(vec![row(2, 1, 1, step_done(1))])).await.expect("commits");
+    let rows = second.journal(0, 10).await.expect("reads");
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[1], row(2, 1, 1, step_done(1)), "what the second one wrote");
+}

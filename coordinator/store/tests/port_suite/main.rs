@@ -1,0 +1,81 @@
+//! What a store promises, told once and checked on SQLite and on PostgreSQL.
+
+mod database;
+mod durability;
+mod facts;
+mod history;
+mod opening;
+mod recovery;
+mod searching;
+mod words;
+
+/// Makes a test of each fact, per database.
+macro_rules! on_both {
+    ($($module:ident: $($fact:ident),+;)+) => {
+        mod sqlite {
+            use crate::database::Database;
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $fact() {
+                crate::$module::$fact(Database::sqlite()).await;
+            })+)+
+        }
+        mod postgres {
+            use crate::database::Database;
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $fact() {
+                crate::$module::$fact(Database::postgres().await).await;
+            })+)+
+        }
+    };
+}
+
+on_both! {
+    facts:
+        a_batch_is_committed_whole_or_not_at_all,
+        a_gap_in_the_journal_is_refused,
+        a_repeated_journal_place_is_refused,
+        a_mark_beyond_the_journal_is_refused,
+        after_a_failure_nothing_more_is_written,
+        an_empty_batch_is_nothing,
+        a_key_is_used_once,
+        keys_used_before_an_instant_are_forgotten,
+        a_forgotten_key_can_be_used_again_in_the_same_batch,
+        any_text_a_person_can_write_is_stored_as_it_is,
+        a_task_row_that_exists_gets_what_changed,
+        the_journal_is_read_in_order_and_in_pieces,
+        reads_go_on_while_batches_are_committed,
+        a_probe_says_whether_writing_works;
+    history:
+        a_history_of_a_thousand_rows_comes_oldest_first,
+        a_history_is_found_without_knowing_its_end,
+        an_unknown_task_has_no_history,
+        a_changed_byte_is_damage,
+        a_missing_row_is_damage,
+        another_tasks_row_is_damage,
+        a_damaged_task_row_is_damage;
+    recovery:
+        what_was_committed_is_recovered,
+        an_empty_database_recovers_nothing,
+        the_journals_tail_corrects_the_projection,
+        a_task_that_continues_after_its_end_is_projected_again,
+        rows_before_the_mark_are_not_read,
+        a_damaged_tail_is_not_recovered_from,
+        a_task_that_nothing_accepted_is_damage,
+        a_stored_contract_is_left_as_it_is,
+        a_workflow_applied_again_keeps_what_tasks_are_pinned_to;
+    searching:
+        every_search_finds_what_a_naive_filter_finds,
+        pages_follow_each_other_without_gap_or_repeat,
+        a_page_is_never_larger_than_the_limit;
+    durability:
+        everything_acknowledged_outlives_a_killed_process,
+        a_coordinator_whose_epoch_has_passed_is_fenced,
+        a_fenced_coordinator_writes_nothing_at_all;
+    opening:
+        a_second_coordinator_is_refused_and_told_who_is_there,
+        a_closed_store_lets_the_next_one_in,
+        a_dropped_store_lets_the_next_one_in,
+        a_database_of_a_newer_version_is_refused,
+        a_migration_that_was_changed_is_refused,
+        a_closed_store_refuses_to_commit;
+}
