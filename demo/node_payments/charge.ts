@@ -14,9 +14,15 @@ const BUSY_FOR_MS = 250;
 /** Decimal text: a JSON number is a binary fraction to most readers, and money is not. */
 const Amount = z.string().regex(/^[0-9]{1,24}(\.[0-9]{1,2})?$/);
 
-const ChargeIn = z.object({ order_id: z.string(), customer_id: z.string().min(1), amount: Amount, currency: z.string().regex(/^[A-Z]{3}$/) });
-const Charged = z.object({ payment_id: z.string(), amount: Amount, currency: z.string() });
-const CardDeclined = z.object({ customer_id: z.string(), reason: z.enum(["limit_exceeded", "card_expired"]) });
+const ChargeIn = z.strictObject({
+  order_id: z.string(),
+  customer_id: z.string(),
+  amount: Amount,
+  currency: z.string().regex(/^[A-Z]{3}$/),
+  reservation_id: z.string(),
+});
+const Charged = z.strictObject({ payment_id: z.string(), amount: Amount, currency: z.string(), authorised_at: z.iso.datetime() });
+const CardDeclined = z.strictObject({ reason: z.enum(["limit_exceeded", "card_expired"]) });
 
 export const charge = step(
   "payment.charge",
@@ -36,11 +42,11 @@ export const charge = step(
     }
     if (answer !== "charged") {
       ctx.log.info("card declined", { order_id, reason: answer });
-      throw new Permanent("card_declined", `the card of customer ${customer_id} was declined`, { details: { customer_id, reason: answer } });
+      throw new Permanent("card_declined", `the card of customer ${customer_id} was declined`, { details: { reason: answer } });
     }
     // The id comes from the key, so a second attempt finds the first one's payment instead of charging twice.
     const payment_id = paymentIdFor(ctx.idempotencyKey);
     ctx.log.info("card charged", { order_id, payment_id, amount, currency });
-    return { payment_id, amount, currency };
+    return { payment_id, amount, currency, authorised_at: new Date().toISOString() };
   },
 );

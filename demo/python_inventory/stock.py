@@ -32,9 +32,9 @@ CREATE TABLE IF NOT EXISTS reservation (
 class Short(Exception):
     """Not everything is there. Names the first article that is short, in the order they were asked for."""
 
-    def __init__(self, sku: str, asked: int, left: int, articles: int) -> None:
-        super().__init__(f"{asked} of {sku} asked, {left} left")
-        self.sku, self.asked, self.left, self.articles = sku, asked, left, articles
+    def __init__(self, sku: str, requested: int, available: int) -> None:
+        super().__init__(f"{requested} pieces of {sku} were asked for, {available} are left")
+        self.sku, self.requested, self.available = sku, requested, available
 
 
 class Stock:
@@ -54,11 +54,11 @@ class Stock:
         with self._transaction() as database:
             if database.execute("SELECT 1 FROM reservation WHERE key = ?", (key,)).fetchone():
                 return reservation
-            left = {sku: self._left(database, sku) for sku in wanted}
-            short = [sku for sku, asked in wanted.items() if left[sku] < asked]
-            if short:
-                raise Short(short[0], wanted[short[0]], left[short[0]], len(short))
-            database.executemany("INSERT OR REPLACE INTO shelf VALUES (?, ?)", [(sku, left[sku] - asked) for sku, asked in wanted.items()])
+            for sku, quantity in wanted.items():
+                available = self._left(database, sku)
+                if available < quantity:
+                    raise Short(sku, quantity, available)
+                database.execute("INSERT OR REPLACE INTO shelf VALUES (?, ?)", (sku, available - quantity))
             database.execute("INSERT INTO reservation VALUES (?, ?, ?)", (key, order_id, sum(wanted.values())))
         return reservation
 

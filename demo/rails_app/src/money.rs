@@ -7,10 +7,10 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tasker_worker::JsonSchema;
 
-/// What the text of an amount looks like. Nine digits before the point keep
-/// every sum far inside 128 bits: an order has at most 10,000 lines of at most
-/// 1,000,000 pieces.
-const PATTERN: &str = r"^[0-9]{1,24}(\.[0-9]{1,2})?$";
+/// More would be a mistake, and keeps every sum far inside 128 bits: an order has
+/// at most 2,000 lines of at most 1,000,000 pieces.
+const WHOLE_DIGITS_MAX: usize = 24;
+const FRACTION_DIGITS_MAX: usize = 2;
 
 /// Hundredths of the currency's unit; written as decimal text (`"15.30"`)
 /// because JSON numbers are binary fractions to most readers.
@@ -22,7 +22,7 @@ impl Money {
     pub fn parse(text: &str) -> Option<Self> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let digits = |part: &str, max: usize| (1..=max).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits(whole, 24) || !digits(fraction, 2) {
+        if !digits(whole, WHOLE_DIGITS_MAX) || !digits(fraction, FRACTION_DIGITS_MAX) {
             return None;
         }
         let tenths = if fraction.len() == 1 { 10 } else { 1 };
@@ -71,7 +71,10 @@ impl JsonSchema for Money {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": PATTERN })
+        json_schema!({
+            "type": "string",
+            "pattern": format!(r"^[0-9]{{1,{WHOLE_DIGITS_MAX}}}(\.[0-9]{{1,{FRACTION_DIGITS_MAX}}})?$"),
+        })
     }
 }
 
