@@ -29,16 +29,11 @@ async fn a_client_that_does_not_read_is_cut_off_and_others_go_on(kind: Kind) {
     let payload = bytes::Bytes::from(vec![b'x'; PAYLOAD]);
     for _ in 0..ROUNDS {
         client.publish("feed", payload.clone()).await.unwrap();
-        let message = soon("the other reader's message", feed.next())
-            .await
-            .unwrap();
+        let message = soon("the other reader's message", feed.next()).await.unwrap();
         assert_eq!(message.payload.len(), PAYLOAD);
     }
     let received = slow.rest().await.len();
-    assert!(
-        received < ROUNDS * PAYLOAD,
-        "the slow client got everything and was not cut off"
-    );
+    assert!(received < ROUNDS * PAYLOAD, "the slow client got everything and was not cut off");
     client.publish("feed", payload).await.unwrap();
     soon("a message after the cut", feed.next()).await.unwrap();
 }
@@ -76,20 +71,10 @@ async fn a_client_reconnects_with_its_subscriptions(kind: Kind) {
     let client = server.client().await;
     let mut subscriber = client.subscribe("again").await.unwrap();
     client.publish("again", "before".into()).await.unwrap();
-    assert_eq!(
-        soon("a message", subscriber.next()).await.unwrap().payload,
-        "before"
-    );
+    assert_eq!(soon("a message", subscriber.next()).await.unwrap().payload, "before");
     server.stop().await;
 
-    let server = Server::start(
-        kind,
-        Setup {
-            port,
-            ..Setup::default()
-        },
-    )
-    .await;
+    let server = Server::start(kind, Setup { port, ..Setup::default() }).await;
     let mut raw = Raw::usual(server.address).await;
     // The client comes back when its delay is over; until then nobody is subscribed.
     let message = soon("the client to come back", async {

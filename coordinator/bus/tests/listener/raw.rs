@@ -15,13 +15,8 @@ pub struct Raw {
 impl Raw {
     /// Connects and reads INFO.
     pub async fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address)
-            .await
-            .expect("the address accepts");
-        let mut raw = Self {
-            stream: BufReader::new(stream),
-            info: serde_json::Value::Null,
-        };
+        let stream = TcpStream::connect(address).await.expect("the address accepts");
+        let mut raw = Self { stream: BufReader::new(stream), info: serde_json::Value::Null };
         let line = raw.line().await;
         let json = line.strip_prefix("INFO ").expect("the first line is INFO");
         raw.info = serde_json::from_str(json).expect("INFO is JSON");
@@ -38,19 +33,11 @@ impl Raw {
 
     /// A quiet client with headers and no-responders, as official ones are.
     pub async fn usual(address: SocketAddr) -> Self {
-        Self::join(
-            address,
-            r#""verbose":false,"headers":true,"no_responders":true"#,
-        )
-        .await
+        Self::join(address, r#""verbose":false,"headers":true,"no_responders":true"#).await
     }
 
     pub async fn say(&mut self, text: &str) {
-        self.stream
-            .get_mut()
-            .write_all(text.as_bytes())
-            .await
-            .expect("the server reads");
+        self.stream.get_mut().write_all(text.as_bytes()).await.expect("the server reads");
     }
 
     /// Like [`Raw::say`], for when the server may close meanwhile.
@@ -67,9 +54,7 @@ impl Raw {
     /// The next line without its end.
     pub async fn line(&mut self) -> String {
         let mut line = String::new();
-        soon("a line", self.stream.read_line(&mut line))
-            .await
-            .expect("a line can be read");
+        soon("a line", self.stream.read_line(&mut line)).await.expect("a line can be read");
         line.trim_end().to_owned()
     }
 
@@ -77,11 +62,7 @@ impl Raw {
     pub async fn expect(&mut self, text: &str) {
         let mut bytes = vec![0; text.len()];
         let read = soon(text, self.stream.read_exact(&mut bytes)).await;
-        assert!(
-            read.is_ok(),
-            "the connection ended before {text:?}: {:?}",
-            String::from_utf8_lossy(&bytes)
-        );
+        assert!(read.is_ok(), "the connection ended before {text:?}: {:?}", String::from_utf8_lossy(&bytes));
         assert_eq!(String::from_utf8_lossy(&bytes), text);
     }
 
@@ -89,11 +70,7 @@ impl Raw {
     pub async fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         // A reset ends a connection as well as an orderly close does.
-        let _ = soon(
-            "the end of the connection",
-            self.stream.read_to_end(&mut bytes),
-        )
-        .await;
+        let _ = soon("the end of the connection", self.stream.read_to_end(&mut bytes)).await;
         bytes
     }
 
@@ -101,9 +78,7 @@ impl Raw {
     pub async fn skip_to(&mut self, wanted: &str) {
         loop {
             let mut line = String::new();
-            let count = soon(wanted, self.stream.read_line(&mut line))
-                .await
-                .expect("a line can be read");
+            let count = soon(wanted, self.stream.read_line(&mut line)).await.expect("a line can be read");
             assert!(count > 0, "the connection ended before {wanted:?}");
             if line.trim_end() == wanted {
                 return;

@@ -40,30 +40,20 @@ async fn a_wrong_or_missing_token_does_not(kind: Kind) {
     assert!(!connects(&server, ConnectOptions::with_token("other".to_owned())).await);
     assert!(!connects(&server, ConnectOptions::new()).await);
     let mut raw = Raw::open(server.address).await;
-    raw.say("CONNECT {\"verbose\":false,\"auth_token\":\"s3cre\"}\r\nPING\r\n")
-        .await;
+    raw.say("CONNECT {\"verbose\":false,\"auth_token\":\"s3cre\"}\r\nPING\r\n").await;
     assert_eq!(raw.rest().await, b"-ERR 'Authorization Violation'\r\n");
 }
 
 async fn the_right_user_and_password_open_the_door(kind: Kind) {
     let server = Server::start(kind, Setup::user()).await;
-    assert!(
-        connects(
-            &server,
-            ConnectOptions::with_user_and_password("orders".to_owned(), "pw".to_owned())
-        )
-        .await
-    );
+    assert!(connects(&server, ConnectOptions::with_user_and_password("orders".to_owned(), "pw".to_owned())).await);
 }
 
 async fn a_wrong_user_or_password_does_not(kind: Kind) {
     let server = Server::start(kind, Setup::user()).await;
     for (user, password) in [("orders", "px"), ("stock", "pw"), ("", "")] {
         let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
-        assert!(
-            !connects(&server, options).await,
-            "{user} got in with {password}"
-        );
+        assert!(!connects(&server, options).await, "{user} got in with {password}");
     }
 }
 
@@ -75,33 +65,20 @@ async fn nothing_is_processed_before_the_credentials(kind: Kind) {
 }
 
 async fn a_payload_over_the_limit_ends_the_connection(kind: Kind) {
-    let server = Server::start(
-        kind,
-        Setup::limits(|limits| limits.payload_bytes_max = 1_000),
-    )
-    .await;
+    let server = Server::start(kind, Setup::limits(|limits| limits.payload_bytes_max = 1_000)).await;
     let mut raw = Raw::usual(server.address).await;
     assert_eq!(raw.info["max_payload"], 1_000);
-    raw.say(&format!("PUB a 1000\r\n{}\r\n", "x".repeat(1_000)))
-        .await;
+    raw.say(&format!("PUB a 1000\r\n{}\r\n", "x".repeat(1_000))).await;
     raw.flush().await;
     raw.say("PUB a 1001\r\n").await;
     assert_eq!(raw.rest().await, b"-ERR 'Maximum Payload Violation'\r\n");
 }
 
 async fn a_control_line_over_the_limit_ends_the_connection(kind: Kind) {
-    let server = Server::start(
-        kind,
-        Setup::limits(|limits| limits.control_line_bytes_max = 512),
-    )
-    .await;
+    let server = Server::start(kind, Setup::limits(|limits| limits.control_line_bytes_max = 512)).await;
     let mut raw = Raw::usual(server.address).await;
-    raw.try_say(format!("SUB {} 1\r\n", "a".repeat(600)).as_bytes())
-        .await;
-    assert_eq!(
-        raw.rest().await,
-        b"-ERR 'maximum control line exceeded'\r\n"
-    );
+    raw.try_say(format!("SUB {} 1\r\n", "a".repeat(600)).as_bytes()).await;
+    assert_eq!(raw.rest().await, b"-ERR 'maximum control line exceeded'\r\n");
 }
 
 async fn an_unknown_operation_ends_the_connection(kind: Kind) {
@@ -135,8 +112,7 @@ async fn a_subscription_too_many_is_refused(kind: Kind) {
     let server = Server::start(kind, Setup::limits(|limits| limits.subscriptions_max = 2)).await;
     let mut raw = Raw::usual(server.address).await;
     raw.say("SUB a 1\r\nSUB b 2\r\nSUB c 3\r\n").await;
-    raw.expect("-ERR 'maximum subscriptions exceeded'\r\n")
-        .await;
+    raw.expect("-ERR 'maximum subscriptions exceeded'\r\n").await;
     raw.flush().await;
     raw.say("UNSUB 1\r\nSUB c 3\r\nPUB c 1\r\nx\r\n").await;
     raw.expect("MSG c 3 1\r\nx\r\n").await;
@@ -147,10 +123,7 @@ async fn a_connection_too_many_is_refused(kind: Kind) {
     let mut first = Raw::usual(server.address).await;
     let mut second = Raw::usual(server.address).await;
     let mut third = Raw::open(server.address).await;
-    assert_eq!(
-        third.rest().await,
-        b"-ERR 'maximum connections exceeded'\r\n"
-    );
+    assert_eq!(third.rest().await, b"-ERR 'maximum connections exceeded'\r\n");
     first.flush().await;
     second.flush().await;
 }
@@ -158,12 +131,8 @@ async fn a_connection_too_many_is_refused(kind: Kind) {
 async fn a_client_that_wants_notices_must_understand_headers(kind: Kind) {
     let server = Server::start(kind, Setup::default()).await;
     let mut raw = Raw::open(server.address).await;
-    raw.say("CONNECT {\"verbose\":false,\"no_responders\":true}\r\n")
-        .await;
-    assert_eq!(
-        raw.rest().await,
-        b"-ERR 'no responders requires headers support'\r\n"
-    );
+    raw.say("CONNECT {\"verbose\":false,\"no_responders\":true}\r\n").await;
+    assert_eq!(raw.rest().await, b"-ERR 'no responders requires headers support'\r\n");
 }
 
 async fn headers_from_a_client_that_did_not_announce_them_end_the_connection(kind: Kind) {

