@@ -74,6 +74,10 @@ class Processes:
         self._children.append(process)
         return process
 
+    def of(self, prefix: str) -> list[Process]:
+        """Those alive whose name starts with `prefix`."""
+        return [process for process in self._children if process.alive and process.name.startswith(prefix)]
+
     def stop(self, processes: Sequence[Process]) -> None:
         """SIGTERM to the youngest first, so that workers drain while the coordinator still listens; then SIGKILL."""
         youngest_first = [process for process in reversed(processes) if process.alive]
