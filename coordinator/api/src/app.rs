@@ -1,0 +1,184 @@
+//! The table of routes, and what all of them share.
+
+use crate::edge::{Edge, guard};
+use crate::gate::{Gate, WAITS_MAX};
+use crate::metrics::Metrics;
+use crate::problem::{Code, Problem};
+use crate::request::Ask;
+use crate::{capabilities, docs, events, health, listing, request, result, stream, submit, tasks, workflows};
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tasker_engine::Namespace;
+use tasker_runtime::operations::Operations;
+use tokio::sync::Semaphore;
+
+/// How the API presents itself.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where requests without the parameter `namespace` go.
+    pub default_namespace: Namespace,
+    /// The coordinator's version, for `/v1/status`, metrics and the OpenAPI document.
+    pub version: String,
+    /// Where the pages about problems are: the member `type` of a problem is this, `/errors/` and the code. Without a slash at the end.
+    pub documentation_base: String,
+}
+
+impl Options {
+    /// Where the pages about problems are published.
+    pub const DOCUMENTATION_BASE: &str = "https://tasker.dev";
+
+    /// Namespace `default`, this crate's version, and the published pages.
+    pub fn new() -> Self {
+        Self {
+            default_namespace: Namespace::new("default").expect("a constant of the right form"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            documentation_base: Self::DOCUMENTATION_BASE.to_owned(),
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A question to the loop that is not answered by then is not going to be: it answers out of memory or with a read of the database.
+const READ_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// A change is answered after its commit; a commit that takes longer than this is stuck.
+const CHANGE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// When to try again after the loop gave no answer.
+const NO_ANSWER_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What handlers share; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) operations: Operations,
+    pub(crate) options: Arc<Options>,
+    pub(crate) metrics: Metrics,
+    /// For streams and long polls.
+    pub(crate) gate: Gate,
+    /// For request bodies.
+    pub(crate) body_memory: Arc<Semaphore>,
+    /// The OpenAPI document, written once.
+    pub(crate) document: Bytes,
+}
+
+impl App {
+    /// Waits for the answer to a question, but not for ever. `longer` is added for questions that wait on purpose.
+    ///
+    /// # Errors
+    /// The answer was a refusal, or none came. Nothing was changed either way.
+    pub(crate) async fn read<T, E: Into<Problem>>(
+        &self,
+        asking: impl Future<Output = Result<T, E>>,
+        longer: Duration,
+    ) -> Result<T, Problem> {
+        within(READ_TIME_MAX + longer, asking, || {
+            let detail = format!("the coordinator gave no answer within {} s", (READ_TIME_MAX + longer).as_secs());
+            Problem::new(Code::CoordinatorBusy, detail)
+        })
+        .await
+    }
+
+    /// Waits for a change to be committed, but not for ever.
+    ///
+    /// # Errors
+    /// The answer was a refusal, or none came: then nobody knows whether the change was made (P3).
+    pub(crate) async fn change<T, E: Into<Problem>>(&self, asking: impl Future<Output = Result<T, E>>) -> Result<T, Problem> {
+        within(CHANGE_TIME_MAX, asking, || {
+            let detail = format!("no commit within {} s; it may still happen", CHANGE_TIME_MAX.as_secs());
+            Problem::new(Code::OutcomeUnknown, detail).with_hint("look at the task, or repeat with the same Idempotency-Key")
+        })
+        .await
+    }
+
+    /// Reads the query of a route under `/v1`.
+    ///
+    /// # Errors
+    /// See [`request::Query::read`].
+    pub(crate) fn query(&self, ask: &Ask, known: &[&str]) -> Result<request::Query, Problem> {
+        ask.query(known, &self.options.default_namespace)
+    }
+}
+
+async fn within<T, E: Into<Problem>>(
+    at_most: Duration,
+    asking: impl Future<Output = Result<T, E>>,
+    late: impl FnOnce() -> Problem,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(at_most, asking).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(late().with_retry_after(NO_ANSWER_RETRY_AFTER)),
+    }
+}
+
+/// Every route of the API over a running coordinator.
+///
+/// Serve it with [`crate::serve`], which adds what a router alone cannot have: limits on connections and header times, and an orderly end.
+pub fn router(operations: Operations, options: Options) -> Router {
+    let metrics = Metrics::new();
+    let edge = Edge { documentation_base: Arc::from(options.documentation_base.as_str()), metrics: metrics.clone() };
+    let document = Bytes::from(docs::document(&options.version));
+    let app = App {
+        operations,
+        options: Arc::new(options),
+        metrics,
+        gate: Gate::new(WAITS_MAX),
+        body_memory: request::body::memory(),
+        document,
+    };
+    routes().layer(from_fn_with_state(edge, guard)).with_state(app)
+}
+
+fn routes() -> Router<App> {
+    Router::new()
+        .route("/v1/workflows", get(workflows::list).post(workflows::apply))
+        .route("/v1/workflows/{name}", get(workflows::show))
+        .route("/v1/tasks", get(listing::list).post(submit::one))
+        .route("/v1/tasks:batch", post(submit::batch))
+        .route("/v1/tasks/{id}", get(tasks::show).post(tasks::act))
+        .route("/v1/tasks/{id}/events", get(events::history))
+        .route("/v1/tasks/{id}/events:stream", get(stream::follow))
+        .route("/v1/tasks/{id}/result", get(result::show))
+        .route("/v1/tasks/{id}/timeline", get(tasks::timeline))
+        .route("/v1/tasks/{id}/why", get(tasks::why))
+        .route("/v1/systems", get(capabilities::systems))
+        .route("/v1/systems/{name}", get(capabilities::system))
+        .route("/v1/capabilities", get(capabilities::list))
+        .route("/v1/capabilities/{system}/{name}", get(capabilities::show))
+        .route("/v1/workers", get(capabilities::workers))
+        .route("/v1/status", get(health::status))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(docs::openapi))
+        .route("/docs", get(docs::enter))
+        .route("/docs/", get(docs::index))
+        .route("/docs/{file}", get(docs::file))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+}
+
+async fn unknown_route(uri: Uri) -> Problem {
+    route_unknown(uri.path())
+}
+
+/// Nothing is served under this path.
+pub(crate) fn route_unknown(path: &str) -> Problem {
+    Problem::new(Code::RouteUnknown, format!("there is no route `{}`", request::query::cut(path)))
+        .with_hint("/docs shows every route; those for tasks and workflows start with /v1")
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("`{}` does not take {}", request::query::cut(uri.path()), request::query::cut(method.as_str()));
+    Problem::new(Code::MethodNotAllowed, detail).with_hint("the header Allow names the methods it takes")
+}

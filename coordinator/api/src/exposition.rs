@@ -1,0 +1,118 @@
+//! The runtime's figures in Prometheus' text format.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
+use tasker_runtime::operations::Figures;
+
+/// Writes the figures, or says that there are none. `version` is the coordinator's, `waits` how many clients wait for news.
+pub(crate) fn write(figures: Option<&Figures>, version: &str, waits: usize) -> String {
+    let mut page = Page(String::with_capacity(4096));
+    page.family("tasker_build_info", "gauge", "The build that runs; always 1.");
+    page.sample("tasker_build_info", &[("version", version)], 1);
+    page.family("tasker_http_waits", "gauge", "Streams and long polls that are open.");
+    page.sample("tasker_http_waits", &[], waits);
+    page.family("tasker_runtime_answers", "gauge", "Whether the loop answered this scrape; its figures are absent if not.");
+    page.sample("tasker_runtime_answers", &[], u8::from(figures.is_some()));
+    if let Some(figures) = figures {
+        tasks(&mut page, figures);
+        attempts(&mut page, figures);
+        durability(&mut page, figures);
+    }
+    page.0
+}
+
+fn tasks(page: &mut Page, figures: &Figures) {
+    page.counter("tasker_tasks_accepted_total", "Tasks accepted.", figures.tasks_accepted);
+    page.counters("tasker_tasks_finished_total", "Tasks over, by outcome.", "outcome", &figures.tasks_finished);
+    page.gauge("tasker_tasks_active", "Tasks that are not over.", figures.tasks_active);
+    page.gauge("tasker_backlog", "Steps that wait for a worker.", figures.steps_waiting);
+    page.gauge("tasker_uncovered_steps", "Steps that wait for nothing; must be 0.", figures.uncovered_steps);
+}
+
+fn attempts(page: &mut Page, figures: &Figures) {
+    page.counter("tasker_steps_dispatched_total", "Attempts started.", figures.attempts_started);
+    page.counters("tasker_attempts_total", "Attempts over, by outcome.", "outcome", &figures.attempts_finished);
+    page.gauge("tasker_attempts_open", "Attempts that are not over.", figures.attempts_open);
+    page.counters("tasker_replies_total", "Replies, by what became of them.", "disposition", &figures.replies);
+    page.gauge("tasker_workers", "Live workers.", figures.workers);
+    page.counter("tasker_reannounced_total", "Open attempts that were announced again.", figures.reannounced);
+    page.counters("tasker_bus_rejected_messages_total", "Messages refused at the door.", "reason", &figures.messages_refused);
+}
+
+fn durability(page: &mut Page, figures: &Figures) {
+    let name = "tasker_store_commit_seconds";
+    page.family(name, "summary", "Time spent in commits.");
+    page.sample(&format!("{name}_sum"), &[], figures.commit_seconds);
+    page.sample(&format!("{name}_count"), &[], figures.commits);
+    page.counter("tasker_store_rows_committed_total", "Journal rows committed.", figures.rows_committed);
+}
+
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("writing to a string does not fail");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<String> = labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escape(text))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        writeln!(self.0, "{name}{labels} {value}").expect("writing to a string does not fail");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "counter", help);
+        self.sample(name, &[], value);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "gauge", help);
+        self.sample(name, &[], value);
+    }
+
+    fn counters(&mut self, name: &str, help: &str, label: &str, values: &BTreeMap<&'static str, u64>) {
+        self.family(name, "counter", help);
+        for (text, value) in values {
+            self.sample(name, &[(label, text)], value);
+        }
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_holds_every_figure() {
+        let figures = Figures {
+            tasks_accepted: 7,
+            tasks_finished: BTreeMap::from([("failed", 1), ("succeeded", 5)]),
+            attempts_started: 12,
+            attempts_finished: BTreeMap::from([("lost", 1), ("succeeded", 10)]),
+            replies: BTreeMap::from([("recorded", 10), ("stale", 1)]),
+            tasks_active: 1,
+            steps_waiting: 2,
+            attempts_open: 1,
+            workers: 3,
+            commits: 9,
+            rows_committed: 31,
+            commit_seconds: 0.0625,
+            uncovered_steps: 0,
+            reannounced: 4,
+            messages_refused: BTreeMap::from([("unreadable", 2)]),
+        };
+        insta::assert_snapshot!(write(Some(&figures), "0.1.0", 2));
+    }
+
+    #[test]
+    fn a_loop_that_does_not_answer_shows_as_such() {
+        let page = write(None, "0.\"1\"", 0);
+        assert!(page.contains("tasker_runtime_answers 0\n"));
+        assert!(page.contains(r#"tasker_build_info{version="0.\"1\""} 1"#));
+        assert!(!page.contains("tasker_tasks_accepted_total"));
+    }
+}

@@ -1,0 +1,135 @@
+//! Every code the API answers with. A code is a promise: its meaning and status never change.
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal, $status:literal, $title:literal;)*) => {
+        /// What kind of problem it is. The same text is the member `code`, the end of the member `type`, and the name of the page
+        /// `docs/errors/<code>.md`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Code {
+            /// Every code, for documentation and tests.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The stable text.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+
+            /// The HTTP status.
+            pub fn status(self) -> u16 {
+                match self {
+                    $(Self::$variant => $status,)*
+                }
+            }
+
+            /// One short phrase for people; the same for every problem of this code.
+            pub fn title(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $title,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The request cannot be read.
+    RequestMalformed = "request.malformed", 400, "The request cannot be read";
+    /// A member or parameter that nobody would look at.
+    RequestUnknownField = "request.unknown_field", 400, "The request names something unknown";
+    /// More bytes than the route takes.
+    RequestTooLarge = "request.too_large", 413, "The request is too large";
+    /// No such path.
+    RouteUnknown = "route.unknown", 404, "There is no such route";
+    /// The path exists, the method does not.
+    MethodNotAllowed = "method.not_allowed", 405, "The route does not take this method";
+    /// No such workflow or version.
+    WorkflowUnknown = "workflow.unknown", 404, "There is no such workflow";
+    /// No such task in the namespace.
+    TaskUnknown = "task.unknown", 404, "There is no such task";
+    /// The text is no task id.
+    TaskIdMalformed = "task.id_malformed", 400, "This is not a task id";
+    /// Nobody ever spoke of the system.
+    SystemUnknown = "system.unknown", 404, "There is no such system";
+    /// Nobody ever spoke of the capability.
+    CapabilityUnknown = "capability.unknown", 404, "There is no such capability";
+    /// The input is not JSON, or nested too deeply.
+    InputNotJson = "input.not_json", 400, "The input is not acceptable JSON";
+    /// The input is above the payload limit.
+    InputTooLarge = "input.too_large", 413, "The input is too large";
+    /// The input breaks the workflow's schema.
+    InputViolated = "input.violated", 422, "The input does not fit the workflow's schema";
+    /// The key was used for another content.
+    IdempotencyKeyReused = "idempotency.key_reused", 422, "The idempotency key was used for another submission";
+    /// The cursor is not one of ours, or belongs to another query.
+    CursorMalformed = "cursor.malformed", 400, "The cursor cannot be used";
+    /// A number or size is out of its range.
+    LimitExceeded = "limit.exceeded", 400, "A limit is exceeded";
+    /// The checker found errors.
+    ManifestInvalid = "manifest.invalid", 422, "The manifest has errors";
+    /// The version exists with another content.
+    WorkflowVersionTaken = "workflow.version_taken", 409, "The workflow's version exists with another content";
+    /// The task is over and stays as it is.
+    TaskAlreadyFinished = "task.already_finished", 409, "The task is already over";
+    /// Only a task that is over can be retried.
+    TaskStillRunning = "task.still_running", 409, "The task is still running";
+    /// The task succeeded.
+    TaskNothingToRetry = "task.nothing_to_retry", 409, "The task has nothing to retry";
+    /// More is waiting than is taken.
+    CoordinatorBusy = "coordinator.busy", 429, "The coordinator is busy";
+    /// Shutting down.
+    CoordinatorDraining = "coordinator.draining", 503, "The coordinator is shutting down";
+    /// Our own mistake.
+    CoordinatorFault = "coordinator.fault", 500, "The coordinator made a mistake";
+    /// Too many clients wait for news.
+    WaitTooMany = "wait.too_many", 503, "Too many clients are waiting for news";
+    /// The database cannot be read now.
+    StoreUnreadable = "store.unreadable", 503, "The database cannot be read now";
+    /// Nobody knows whether it was done.
+    OutcomeUnknown = "outcome.unknown", 503, "The outcome is unknown";
+}
+
+impl Code {
+    /// Whether the same request may succeed later, without being changed.
+    pub fn is_retryable(self) -> bool {
+        match self {
+            Self::CoordinatorBusy
+            | Self::CoordinatorDraining
+            | Self::WaitTooMany
+            | Self::StoreUnreadable
+            | Self::OutcomeUnknown => true,
+            Self::RequestMalformed
+            | Self::RequestUnknownField
+            | Self::RequestTooLarge
+            | Self::RouteUnknown
+            | Self::MethodNotAllowed
+            | Self::WorkflowUnknown
+            | Self::TaskUnknown
+            | Self::TaskIdMalformed
+            | Self::SystemUnknown
+            | Self::CapabilityUnknown
+            | Self::InputNotJson
+            | Self::InputTooLarge
+            | Self::InputViolated
+            | Self::IdempotencyKeyReused
+            | Self::CursorMalformed
+            | Self::LimitExceeded
+            | Self::ManifestInvalid
+            | Self::WorkflowVersionTaken
+            | Self::TaskAlreadyFinished
+            | Self::TaskStillRunning
+            | Self::TaskNothingToRetry
+            | Self::CoordinatorFault => false,
+        }
+    }
+
+    /// Whether the request may have been carried out although it was answered with this code (P3).
+    pub fn is_outcome_unknown(self) -> bool {
+        matches!(self, Self::OutcomeUnknown | Self::CoordinatorFault)
+    }
+}

@@ -1,0 +1,146 @@
+//! Which problem each refusal of the runtime becomes.
+
+use super::{Code, Place, Problem};
+use crate::view::Diagnostic;
+use std::time::Duration;
+use tasker_engine::payload::InvalidPayload;
+use tasker_runtime::operations::{ApplyError, ChangeError, SubmitError, Unavailable};
+
+/// A coordinator that shuts down is usually back, or replaced, after this long.
+const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// A database that failed to answer a read usually does a moment later.
+const UNREADABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl From<Unavailable> for Problem {
+    fn from(unavailable: Unavailable) -> Self {
+        let detail = unavailable.to_string();
+        match unavailable {
+            Unavailable::Busy { retry_after } => Self::new(Code::CoordinatorBusy, detail).with_retry_after(retry_after),
+            Unavailable::Draining => {
+                Self::new(Code::CoordinatorDraining, detail).with_retry_after(DRAINING_RETRY_AFTER)
+            }
+            Unavailable::Unknown => Self::new(Code::OutcomeUnknown, detail)
+                .with_retry_after(DRAINING_RETRY_AFTER)
+                .with_hint("repeat the request with the same Idempotency-Key: it finds the task if it was accepted"),
+            Unavailable::Read(_) => {
+                Self::new(Code::StoreUnreadable, detail).with_retry_after(UNREADABLE_RETRY_AFTER)
+            }
+        }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        let detail = error.to_string();
+        match error {
+            SubmitError::UnknownWorkflow { similar, .. } => {
+                let hint = match similar {
+                    Some(similar) => format!("did you mean `{similar}`?"),
+                    None => "apply its manifest first: POST /v1/workflows".to_owned(),
+                };
+                let place = Place::new("/workflow", detail.clone()).with_hint(Some(hint.clone()));
+                Self { errors: vec![place], ..Self::new(Code::WorkflowUnknown, detail).with_hint(hint) }
+            }
+            SubmitError::Input(invalid) => {
+                let code = match invalid {
+                    InvalidPayload::TooLarge { .. } => Code::InputTooLarge,
+                    InvalidPayload::NotJson(_) => Code::InputNotJson,
+                };
+                Self { errors: vec![Place::new("/input", invalid.to_string())], ..Self::new(code, detail) }
+            }
+            SubmitError::InputViolated { violations, .. } => {
+                let places = violations.into_iter().map(|violation| {
+                    Place::new(format!("/input{}", violation.pointer), violation.message)
+                });
+                Self { errors: places.collect(), ..Self::new(Code::InputViolated, detail) }
+            }
+            SubmitError::KeyReused { task, .. } => Self::new(Code::IdempotencyKeyReused, detail)
+                .with_hint(format!("the key belongs to task {task}; use a new key for new content")),
+            SubmitError::Limit(_) => Self::new(Code::LimitExceeded, detail),
+            SubmitError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ChangeError::UnknownTask(_) => Self::new(Code::TaskUnknown, detail),
+            ChangeError::AlreadyFinished(_) => Self::new(Code::TaskAlreadyFinished, detail)
+                .with_hint("a task that is over never changes; `:retry` starts a new one from its kept results"),
+            ChangeError::StillRunning => Self::new(Code::TaskStillRunning, detail),
+            ChangeError::NothingToRetry => Self::new(Code::TaskNothingToRetry, detail),
+            ChangeError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<ApplyError> for Problem {
+    fn from(error: ApplyError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ApplyError::Invalid(found) => {
+                let diagnostics = found.iter().map(Diagnostic::of).collect();
+                Self { diagnostics, ..Self::new(Code::ManifestInvalid, detail) }
+            }
+            ApplyError::VersionTaken { .. } => Self::new(Code::WorkflowVersionTaken, detail)
+                .with_hint("raise `version` in the manifest and apply it again"),
+            ApplyError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tasker_engine::contract::Violation;
+    use tasker_engine::{Namespace, TaskId, TaskStatus};
+
+    fn check(error: impl Into<Problem>, code: Code) -> Problem {
+        let problem: Problem = error.into();
+        assert_eq!(problem.code, code);
+        assert!(!problem.detail.is_empty());
+        problem
+    }
+
+    #[test]
+    fn every_refusal_of_a_submission_has_its_code() {
+        let unknown = SubmitError::UnknownWorkflow {
+            name: "ordr".into(),
+            namespace: Namespace::new("default").expect("valid"),
+            similar: Some("order".into()),
+        };
+        assert_eq!(check(unknown, Code::WorkflowUnknown).hint.as_deref(), Some("did you mean `order`?"));
+        check(SubmitError::Input(InvalidPayload::NotJson("depth".into())), Code::InputNotJson);
+        check(SubmitError::Input(InvalidPayload::TooLarge { bytes: 2, max: 1 }), Code::InputTooLarge);
+        let violations = vec![Violation { pointer: "/lines/0".into(), message: "not an integer".into() }];
+        let violated = check(SubmitError::InputViolated { workflow: "order".into(), violations }, Code::InputViolated);
+        assert_eq!(violated.errors, [Place::new("/input/lines/0", "not an integer")]);
+        let task = TaskId::from_number(7).expect("not negative");
+        check(SubmitError::KeyReused { key: "k".into(), task }, Code::IdempotencyKeyReused);
+        check(SubmitError::Limit("too many labels".into()), Code::LimitExceeded);
+    }
+
+    #[test]
+    fn every_refusal_of_a_change_has_its_code() {
+        check(ChangeError::UnknownTask(TaskId::from_number(7).expect("not negative")), Code::TaskUnknown);
+        check(ChangeError::AlreadyFinished(TaskStatus::Succeeded), Code::TaskAlreadyFinished);
+        check(ChangeError::StillRunning, Code::TaskStillRunning);
+        check(ChangeError::NothingToRetry, Code::TaskNothingToRetry);
+    }
+
+    #[test]
+    fn whoever_may_try_again_is_told_when() {
+        for (unavailable, code) in [
+            (Unavailable::Busy { retry_after: Duration::from_secs(3) }, Code::CoordinatorBusy),
+            (Unavailable::Draining, Code::CoordinatorDraining),
+            (Unavailable::Unknown, Code::OutcomeUnknown),
+            (Unavailable::Read("disk".into()), Code::StoreUnreadable),
+        ] {
+            let problem = check(unavailable, code);
+            assert!(problem.retry_after.is_some() && code.is_retryable(), "{code:?}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Workflows: applying manifests and looking at them.
+
+use crate::app::App;
+use crate::nearest::did_you_mean;
+use crate::problem::{Code, Problem, ProblemBody};
+use crate::request::Ask;
+use crate::request::body::{self, MANIFEST_BYTES_MAX};
+use crate::request::query::{cut, encode, malformed};
+use crate::view::{Applied, Items, WorkflowDetail, WorkflowSummary};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use std::time::Duration;
+use tasker_runtime::operations::AppliedWorkflow;
+
+/// How diagnostics call a manifest that came without a name.
+const FILE_DEFAULT: &str = "manifest.yaml";
+/// The name is only shown.
+const FILE_BYTES_MAX: usize = 255;
+
+/// Checks a manifest and makes its workflow the current version of its name. Applying the same manifest again changes nothing.
+#[utoipa::path(post, path = "/v1/workflows", tag = "workflows", operation_id = "apply_workflow",
+    params(
+        ("namespace" = Option<String>, Query),
+        ("dry_run" = Option<bool>, Query, description = "Check everything, change nothing"),
+        ("file" = Option<String>, Query, description = "What diagnostics call the manifest"),
+    ),
+    request_body(content = String, content_type = "application/yaml", description = "The manifest, at most 1 MiB"),
+    responses(
+        (status = 201, body = Applied, description = "A new version is current"),
+        (status = 200, body = Applied, description = "Nothing was changed"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "workflow.version_taken"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "manifest.invalid, with `diagnostics`"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn apply(State(app): State<App>, ask: Ask, body: Body) -> Result<Response, Problem> {
+    let query = app.query(&ask, &["dry_run", "file"])?;
+    let dry_run = query.flag("dry_run")?;
+    let file = query.one("file")?.unwrap_or(FILE_DEFAULT);
+    if file.len() > FILE_BYTES_MAX || file.chars().any(char::is_control) {
+        return Err(malformed("file", &format!("the name has at most {FILE_BYTES_MAX} bytes and no control characters")));
+    }
+    body::must_be_yaml(&ask.headers)?;
+    let arrived = body::read(&app.body_memory, &ask.headers, body, MANIFEST_BYTES_MAX).await?;
+    let source = std::str::from_utf8(&arrived.bytes).map_err(|error| {
+        Problem::new(Code::RequestMalformed, format!("the manifest is not UTF-8: byte {} is not text", error.valid_up_to()))
+    })?;
+    let applied = app.change(app.operations.apply_workflow(&query.namespace, source, file, dry_run)).await?;
+    let answer = Applied::of(&applied, dry_run);
+    if !answer.changed || answer.dry_run {
+        return Ok(Json(answer).into_response());
+    }
+    let address = format!("/v1/workflows/{}?version={}", applied.workflow.name, encode(applied.workflow.version.as_str()));
+    let mut response = (StatusCode::CREATED, Json(answer)).into_response();
+    if let Ok(value) = HeaderValue::from_str(&address) {
+        response.headers_mut().insert(LOCATION, value);
+    }
+    Ok(response)
+}
+
+/// Lists every version of every workflow.
+#[utoipa::path(get, path = "/v1/workflows", tag = "workflows", operation_id = "list_workflows",
+    params(("namespace" = Option<String>, Query)),
+    responses((status = 200, body = Items<WorkflowSummary>)))]
+pub(crate) async fn list(State(app): State<App>, ask: Ask) -> Result<Response, Problem> {
+    let query = app.query(&ask, &[])?;
+    let all = app.read(app.operations.workflows(&query.namespace), Duration::ZERO).await?;
+    Ok(Json(Items { items: all.iter().map(WorkflowSummary::of).collect() }).into_response())
+}
+
+/// Shows one version of a workflow with its manifest and graph.
+#[utoipa::path(get, path = "/v1/workflows/{name}", tag = "workflows", operation_id = "show_workflow",
+    params(
+        ("name" = String, Path),
+        ("namespace" = Option<String>, Query),
+        ("version" = Option<String>, Query, description = "Absent: the current one"),
+    ),
+    responses(
+        (status = 200, body = WorkflowDetail),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "workflow.unknown"),
+    ))]
+pub(crate) async fn show(State(app): State<App>, ask: Ask) -> Result<Response, Problem> {
+    let query = app.query(&ask, &["version"])?;
+    let name = ask.segment("name")?;
+    let version = query.one("version")?;
+    let all = app.read(app.operations.workflows(&query.namespace), Duration::ZERO).await?;
+    let found = find(&all, name, version).ok_or_else(|| unknown(&all, name, version))?;
+    Ok(Json(WorkflowDetail::of(found)).into_response())
+}
+
+fn find<'w>(all: &'w [AppliedWorkflow], name: &str, version: Option<&str>) -> Option<&'w AppliedWorkflow> {
+    all.iter().find(|applied| {
+        applied.workflow.name.as_str() == name
+            && version.map_or(applied.current, |version| applied.workflow.version.as_str() == version)
+    })
+}
+
+fn unknown(all: &[AppliedWorkflow], name: &str, version: Option<&str>) -> Problem {
+    let versions: Vec<&str> = all
+        .iter()
+        .filter(|applied| applied.workflow.name.as_str() == name)
+        .map(|applied| applied.workflow.version.as_str())
+        .collect();
+    let (what, hint) = match (version, versions.as_slice()) {
+        (_, []) => {
+            let names = all.iter().map(|applied| applied.workflow.name.as_str());
+            (format!("workflow `{}`", cut(name)), did_you_mean(name, names))
+        }
+        (version, known) => {
+            let shown: Vec<&str> = known.iter().rev().take(10).copied().collect();
+            (format!("version `{}` of workflow `{name}`", cut(version.unwrap_or("current"))), Some(format!("known versions: {}", shown.join(", "))))
+        }
+    };
+    let problem = Problem::new(Code::WorkflowUnknown, format!("there is no {what} here"));
+    match hint {
+        Some(hint) => problem.with_hint(hint),
+        None => problem.with_hint("apply its manifest first: POST /v1/workflows"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::sample;
+
+    #[test]
+    fn a_workflow_is_found_by_name_and_version() {
+        let all = [sample::applied_workflow()];
+        assert!(find(&all, "order", None).is_some());
+        assert!(find(&all, "order", Some("2.0.0")).is_some());
+        assert!(find(&all, "order", Some("1.0.0")).is_none());
+    }
+
+    #[test]
+    fn an_unknown_workflow_leads_to_the_nearest_name_or_the_known_versions() {
+        let all = [sample::applied_workflow()];
+        assert_eq!(unknown(&all, "ordre", None).hint.as_deref(), Some("did you mean `order`?"));
+        assert_eq!(unknown(&all, "order", Some("9")).hint.as_deref(), Some("known versions: 2.0.0"));
+        assert!(unknown(&[], "order", None).hint.expect("a hint").contains("apply"));
+    }
+}
