@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Tasker coordinates business processes across systems in different languages.
 #[derive(Parser)]
-#[command(name = "tasker", version, propagate_version = true, after_help = tasker_cli::EXIT_CODES)]
+#[command(name = "tasker", version, after_help = tasker_cli::EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
     pub global: tasker_cli::Global,
