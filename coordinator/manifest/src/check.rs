@@ -130,17 +130,8 @@ fn read(root: &Node, report: &mut Report<'_>) -> Option<Draft> {
     let steps = steps_node.map(|node| steps::read(node, &around, &mut mappings, report)).unwrap_or_default();
     let result = fields.get("result").and_then(|node| mappings.read(node, "`result`", report));
     let graph = Graph::build(&steps, report);
-    let draft = Draft {
-        name: workflow_name,
-        version,
-        description,
-        timeout,
-        input,
-        result,
-        systems: systems.unwrap_or_default(),
-        steps,
-        graph,
-    };
+    let draft =
+        Draft { name: workflow_name, version, description, timeout, input, result, systems: systems.unwrap_or_default(), steps, graph };
     check_reads(&draft, report);
     if steps_node.is_some() {
         check_use(&draft, report);
@@ -196,13 +187,14 @@ fn check_mapping(draft: &Draft, mapping: &Mapping, reader: Option<Reader<'_>>, r
             }
             (Some(found), Some((place_of_reader, reader, Some(ancestors)))) if !ancestors.contain(place_of_reader, found) => {
                 let name = reader.name.as_ref().map_or("?", |name| name.as_str());
-                let message = if found == place_of_reader {
-                    format!("step `{name}` reads its own result, which does not exist before it has run")
+                let (message, hint) = if found == place_of_reader {
+                    let message = format!("step `{name}` reads its own result, which does not exist before it has run");
+                    (message, "read the result of a step it depends on, or the task's input".to_owned())
                 } else {
-                    format!("step `{name}` reads the result of `{step}`, but does not wait for it")
+                    let message = format!("step `{name}` reads the result of `{step}`, but does not wait for it");
+                    (message, format!("add `{step}` to the `depends_on` of `{name}`"))
                 };
-                let problem = Problem::new(&codes::NOT_A_DEPENDENCY, *place, message);
-                report.add(problem.hint(format!("add `{step}` to the `depends_on` of `{name}`, if it does not wait for `{name}` itself")));
+                report.add(Problem::new(&codes::NOT_A_DEPENDENCY, *place, message).hint(hint));
             }
             (Some(_), _) => {}
         }

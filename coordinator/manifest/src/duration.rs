@@ -44,6 +44,20 @@ pub(crate) fn parse(text: &str) -> Result<Duration, InvalidDuration> {
     if duration > DURATION_MAX { Err(InvalidDuration::TooLong) } else { Ok(duration) }
 }
 
+/// Reads a duration as manifests write it, for settings and flags that follow the same rule: `250ms`, `30s`, `1m30s`, `2h`, `1d`.
+///
+/// Zero is a duration here; whoever needs more refuses it. `None` for a bare number, an unknown unit, units out of order, or more
+/// than 366 days.
+///
+/// ```
+/// use std::time::Duration;
+/// assert_eq!(tasker_manifest::parse_duration("1m30s"), Some(Duration::from_secs(90)));
+/// assert_eq!(tasker_manifest::parse_duration("90"), None);
+/// ```
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    parse(text).ok()
+}
+
 /// Writes a duration the way it is read: `1m30s`.
 pub(crate) fn format(duration: Duration) -> String {
     let mut millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);

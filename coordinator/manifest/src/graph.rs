@@ -5,7 +5,7 @@ use crate::fields::short;
 use crate::report::{Problem, Report};
 use crate::steps::StepDraft;
 use crate::suggest::nearest;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The most steps named in the message about one circle.
 const CIRCLE_SHOWN_MAX: usize = 50;
@@ -59,35 +59,69 @@ impl Graph {
         if order.len() == steps.len() {
             return Some(order);
         }
-        self.report_circles(steps, &open, report);
+        let left: Vec<bool> = open.iter().map(|open| *open > 0).collect();
+        self.report_circles(steps, &successors, &left, report);
         None
     }
 
-    /// Every step left over has a dependency that is left over, so walking backwards always ends in a circle. Each step is
-    /// walked once, so the work is linear and each circle is reported once.
-    fn report_circles(&self, steps: &[StepDraft], open: &[usize], report: &mut Report<'_>) {
-        let mut walk_of = vec![0usize; steps.len()];
-        for first in (0..steps.len()).filter(|place| open[*place] > 0) {
-            let walk = first + 1;
-            let mut trail = Vec::new();
+    /// Reports one circle in each group of steps that all wait for each other. Linear in steps and dependencies.
+    fn report_circles(&self, steps: &[StepDraft], successors: &[Vec<usize>], left: &[bool], report: &mut Report<'_>) {
+        for group in self.groups(successors, left) {
+            let Some(first) = group.iter().copied().min().filter(|_| group.len() > 1) else { continue };
+            let members: HashSet<usize> = group.into_iter().collect();
+            let (mut trail, mut at) = (Vec::new(), HashMap::new());
             let mut here = first;
-            while walk_of[here] == 0 {
-                walk_of[here] = walk;
+            // Every member depends on a member, so the walk always meets itself again.
+            while !at.contains_key(&here) {
+                at.insert(here, trail.len());
                 trail.push(here);
-                match self.depends_on[here].iter().find(|dependency| open[**dependency] > 0) {
+                match self.depends_on[here].iter().find(|dependency| members.contains(dependency)) {
                     Some(next) => here = *next,
                     None => break,
                 }
             }
-            if walk_of[here] != walk {
+            report_circle(steps, &trail[at.get(&here).copied().unwrap_or(0)..], report);
+        }
+    }
+
+    /// The strongly connected groups among what is left, by Kosaraju's two passes.
+    fn groups(&self, successors: &[Vec<usize>], left: &[bool]) -> Vec<Vec<usize>> {
+        let mut seen: Vec<bool> = left.iter().map(|left| !left).collect();
+        let mut finished = Vec::new();
+        for first in 0..left.len() {
+            if std::mem::replace(&mut seen[first], true) {
                 continue;
             }
-            let start = trail.iter().position(|place| *place == here).unwrap_or(0);
-            let circle: Vec<usize> = trail[start..].to_vec();
-            if circle.len() > 1 {
-                report_circle(steps, &circle, report);
+            let mut trail = vec![(first, self.depends_on[first].iter())];
+            while let Some((place, open)) = trail.last_mut() {
+                match open.next() {
+                    Some(&next) if !std::mem::replace(&mut seen[next], true) => trail.push((next, self.depends_on[next].iter())),
+                    Some(_) => {}
+                    None => {
+                        finished.push(*place);
+                        trail.pop();
+                    }
+                }
             }
         }
+        let mut seen: Vec<bool> = left.iter().map(|left| !left).collect();
+        let mut groups = Vec::new();
+        for &first in finished.iter().rev() {
+            if std::mem::replace(&mut seen[first], true) {
+                continue;
+            }
+            let (mut group, mut at) = (vec![first], 0);
+            while let Some(&place) = group.get(at) {
+                at += 1;
+                for &next in &successors[place] {
+                    if !std::mem::replace(&mut seen[next], true) {
+                        group.push(next);
+                    }
+                }
+            }
+            groups.push(group);
+        }
+        groups
     }
 
     /// Which steps have certainly succeeded before each one starts; absent if there is a circle.

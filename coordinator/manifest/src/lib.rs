@@ -32,9 +32,5 @@ mod yaml;
 pub use check::{Checked, DeclaredCapability, DeclaredSystem, Manifest, check};
 pub use codes::CODES;
 pub use diagnostic::{Diagnostic, Severity};
+pub use duration::parse_duration;
 pub use yaml::{BYTES_MAX, DEPTH_MAX, NODES_MAX};
-
-/// Reads a duration as manifests write it: `250ms`, `30s`, `1m30s`, `2h`, `1d`. None if it is not one.
-pub fn parse_duration(text: &str) -> Option<std::time::Duration> {
-    duration::parse(text).ok()
-}

@@ -31,11 +31,13 @@ pub(crate) struct Mapping {
 pub(crate) struct Mappings {
     expressions_left: usize,
     computed_left: usize,
+    /// Said once; every later expression would say the same.
+    exhausted: bool,
 }
 
 impl Mappings {
     pub fn new() -> Self {
-        Self { expressions_left: EXPRESSIONS_MAX, computed_left: COMPUTED_BYTES_MAX }
+        Self { expressions_left: EXPRESSIONS_MAX, computed_left: COMPUTED_BYTES_MAX, exhausted: false }
     }
 
     /// Compiles a mapping, or a text that is one expression. `what` names it in messages: `the input of a step`.
@@ -71,10 +73,8 @@ impl Mappings {
                 Some(Template::List(compiled.into_iter().collect::<Option<_>>()?))
             }
             Kind::Map(entries) => {
-                let compiled: Vec<_> = entries
-                    .iter()
-                    .map(|(key, value)| Some((key.text.clone(), self.compile(value, steps, paths, report)?)))
-                    .collect();
+                let compiled: Vec<_> =
+                    entries.iter().map(|(key, value)| Some((key.text.clone(), self.compile(value, steps, paths, report)?))).collect();
                 Some(Template::Object(compiled.into_iter().collect::<Option<_>>()?))
             }
             Kind::Invalid => None,
@@ -139,11 +139,15 @@ impl Mappings {
 
     fn spend(&mut self, node: &Node, text: &str, bodies: &[Range<usize>], report: &mut Report<'_>) -> Option<()> {
         let computed: usize = bodies.iter().map(|body| &text[body.clone()]).filter(|body| !is_path(body.trim())).map(str::len).sum();
+        if self.exhausted {
+            return None;
+        }
         let left = self.expressions_left.checked_sub(bodies.len().max(1)).zip(self.computed_left.checked_sub(computed));
         if let Some((expressions_left, computed_left)) = left {
             (self.expressions_left, self.computed_left) = (expressions_left, computed_left);
             return Some(());
         }
+        self.exhausted = true;
         let message = format!(
             "the manifest has more than {EXPRESSIONS_MAX} expressions, or more than {COMPUTED_BYTES_MAX} bytes of expressions that are not plain paths"
         );
@@ -159,16 +163,15 @@ pub(crate) fn literal(template: &Template) -> Option<Value> {
         Template::Literal(value) => Some(value.clone()),
         Template::Expression(_) | Template::Text(_) => None,
         Template::List(items) => items.iter().map(literal).collect::<Option<_>>().map(Value::Array),
-        Template::Object(members) => members
-            .iter()
-            .map(|(name, member)| Some((name.clone(), literal(member)?)))
-            .collect::<Option<Map<_, _>>>()
-            .map(Value::Object),
+        Template::Object(members) => {
+            members.iter().map(|(name, member)| Some((name.clone(), literal(member)?))).collect::<Option<Map<_, _>>>().map(Value::Object)
+        }
     }
 }
 
 fn is_path(source: &str) -> bool {
-    source.contains('.') && source.split('.').all(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
+    source.contains('.')
+        && source.split('.').all(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
 }
 
 /// What stands between the braces of each `${ … }`. Used for places alone: whether a text is acceptable is the engine's verdict.
@@ -263,13 +266,10 @@ fn complain(invalid: &InvalidExpression, body: &str, place: Place, report: &mut 
             Problem::new(&codes::BAD_EXPRESSION, at, message)
                 .hint("expressions are CEL: `task.input.total > 100`, `steps.charge.result.id`, `size(task.input.lines)`")
         }
-        InvalidExpression::UnknownName(name) => {
-            problem(format!("`{}` does not exist here", short(name))).hint(names)
+        InvalidExpression::UnknownName(name) => problem(format!("`{}` does not exist here", short(name))).hint(names),
+        InvalidExpression::TooLong(_) | InvalidExpression::TooLarge | InvalidExpression::TooNested | InvalidExpression::ComputedRange => {
+            problem(invalid.to_string()).hint("let a step compute it, and read the step's result")
         }
-        InvalidExpression::TooLong(_)
-        | InvalidExpression::TooLarge
-        | InvalidExpression::TooNested
-        | InvalidExpression::ComputedRange => problem(invalid.to_string()).hint("let a step compute it, and read the step's result"),
     });
 }
 

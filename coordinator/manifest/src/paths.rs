@@ -16,7 +16,17 @@ const LISTED_MAX: usize = 12;
 
 /// Keywords that can allow or forbid fields in ways this check does not follow.
 const COMBINING: [&str; 11] = [
-    "allOf", "anyOf", "oneOf", "not", "if", "patternProperties", "dependentSchemas", "unevaluatedProperties", "$dynamicRef", "const", "enum",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "patternProperties",
+    "dependentSchemas",
+    "unevaluatedProperties",
+    "$dynamicRef",
+    "const",
+    "enum",
 ];
 
 /// Reports the first field of a path that the schema rules out or does not mention.

@@ -74,15 +74,7 @@ const COMPARISONS_MAX: usize = 20_000;
 
 impl<'s> Report<'s> {
     pub fn new(source: &'s str, file: &'s str) -> Self {
-        Self {
-            source,
-            file,
-            diagnostics: Vec::new(),
-            seen: HashSet::new(),
-            failed: false,
-            dropped: 0,
-            comparisons_left: COMPARISONS_MAX,
-        }
+        Self { source, file, diagnostics: Vec::new(), seen: HashSet::new(), failed: false, dropped: 0, comparisons_left: COMPARISONS_MAX }
     }
 
     pub fn source(&self) -> &'s str {

@@ -10,12 +10,8 @@ use std::collections::BTreeSet;
 use tasker_engine::retry::{Backoff, Jitter, RetryPolicy};
 use tasker_engine::{Contract, ErrorCode};
 
-const KINDS: [(&str, Backoff); 4] = [
-    ("fixed", Backoff::Fixed),
-    ("linear", Backoff::Linear),
-    ("exponential", Backoff::Exponential),
-    ("fibonacci", Backoff::Fibonacci),
-];
+const KINDS: [(&str, Backoff); 4] =
+    [("fixed", Backoff::Fixed), ("linear", Backoff::Linear), ("exponential", Backoff::Exponential), ("fibonacci", Backoff::Fibonacci)];
 
 const JITTERS: [(&str, Jitter); 3] = [("none", Jitter::None), ("equal", Jitter::Equal), ("full", Jitter::Full)];
 

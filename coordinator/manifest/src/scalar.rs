@@ -63,11 +63,8 @@ fn integer(digits: &str, negative: bool) -> Plain {
     if digits.len() > 1 && digits.starts_with('0') {
         return Plain::BadNumber("its leading zero would be lost");
     }
-    let value = if negative {
-        format!("-{digits}").parse::<i64>().ok().map(Number::from)
-    } else {
-        digits.parse::<u64>().ok().map(Number::from)
-    };
+    let value =
+        if negative { format!("-{digits}").parse::<i64>().ok().map(Number::from) } else { digits.parse::<u64>().ok().map(Number::from) };
     value.map_or(Plain::BadNumber("it does not fit 64 bits, so digits would be lost"), Plain::Number)
 }
 

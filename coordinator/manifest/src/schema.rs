@@ -26,11 +26,13 @@ pub(crate) struct Schemas {
     compiled: HashMap<Digest, Schema>,
     nodes_left: usize,
     patterns_left: usize,
+    /// Said once; every later schema would say the same.
+    exhausted: bool,
 }
 
 impl Schemas {
     pub fn new() -> Self {
-        Self { compiled: HashMap::new(), nodes_left: SCHEMA_NODES_MAX, patterns_left: PATTERNS_MAX }
+        Self { compiled: HashMap::new(), nodes_left: SCHEMA_NODES_MAX, patterns_left: PATTERNS_MAX, exhausted: false }
     }
 
     /// Compiles the schema in a node. `what` names it in messages: `the input schema`.
@@ -41,9 +43,13 @@ impl Schemas {
         if let Some(schema) = self.compiled.get(&digest) {
             return Some(schema.clone());
         }
+        if self.exhausted {
+            return None;
+        }
         let patterns = count_patterns(&source);
         let enough = self.nodes_left.checked_sub(node.size() + SCHEMA_COST).zip(self.patterns_left.checked_sub(patterns));
         let Some((nodes_left, patterns_left)) = enough else {
+            self.exhausted = true;
             let message = format!(
                 "the schemas of the manifest have more than {SCHEMA_NODES_MAX} nodes or more than {PATTERNS_MAX} patterns together"
             );

@@ -39,16 +39,10 @@ pub(crate) struct Surroundings<'a> {
     pub task_timeout: Option<Duration>,
 }
 
-const FIELDS: [&str; 9] =
-    ["name", "owner", "capability", "event_pattern", "handler", "depends_on", "input", "timeout", "retry"];
+const FIELDS: [&str; 9] = ["name", "owner", "capability", "event_pattern", "handler", "depends_on", "input", "timeout", "retry"];
 
 /// Reads every step; a step with a problem is kept as a draft, so that others can refer to it.
-pub(crate) fn read(
-    node: &Node,
-    around: &Surroundings<'_>,
-    mappings: &mut Mappings,
-    report: &mut Report<'_>,
-) -> Vec<StepDraft> {
+pub(crate) fn read(node: &Node, around: &Surroundings<'_>, mappings: &mut Mappings, report: &mut Report<'_>) -> Vec<StepDraft> {
     let Kind::List(items) = &node.kind else {
         wrong_type(node, "`workflow_steps`", "a list of steps", report);
         return Vec::new();
@@ -119,8 +113,7 @@ fn owner(fields: &Fields<'_>, systems: Option<&Systems>, report: &mut Report<'_>
 /// The one thing a step asks of its owner. Three fields can say it; saying it twice is refused, because one of the two would be
 /// read and ignored.
 fn capability(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(CapabilityName, Place)> {
-    let given: Vec<&str> =
-        ["capability", "event_pattern", "handler"].into_iter().filter(|name| fields.get(name).is_some()).collect();
+    let given: Vec<&str> = ["capability", "event_pattern", "handler"].into_iter().filter(|name| fields.get(name).is_some()).collect();
     match given.as_slice() {
         [] => {
             let problem = Problem::new(&codes::MISSING_CAPABILITY, fields.mark(), "the step does not say what it asks of its owner");
@@ -152,9 +145,7 @@ fn undeclared(owner: &System, capability: &CapabilityName, place: Place, report:
 }
 
 fn depends_on(node: &Node, report: &mut Report<'_>) -> Vec<(String, Place)> {
-    let one = |node: &Node, report: &mut Report<'_>| {
-        text(node, "a dependency", report).map(|text| (text.to_owned(), node.place))
-    };
+    let one = |node: &Node, report: &mut Report<'_>| text(node, "a dependency", report).map(|text| (text.to_owned(), node.place));
     match &node.kind {
         Kind::List(items) => items.iter().filter_map(|item| one(item, report)).collect(),
         Kind::Text(_) => one(node, report).into_iter().collect(),

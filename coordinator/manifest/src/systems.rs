@@ -63,21 +63,14 @@ impl Systems {
 }
 
 impl System {
-    fn read(
-        name: tasker_engine::SystemName,
-        place: Place,
-        node: &Node,
-        schemas: &mut Schemas,
-        report: &mut Report<'_>,
-    ) -> Self {
+    fn read(name: tasker_engine::SystemName, place: Place, node: &Node, schemas: &mut Schemas, report: &mut Report<'_>) -> Self {
         let declared = DeclaredSystem { name, base_url: None, health_check_url: None, capabilities: Vec::new() };
         let mut system = Self { declared, place, by_capability: HashMap::new(), timeouts: Vec::new() };
         let Some(fields) = Fields::open(node, "a system", &["base_url", "health_check_url", "capabilities"], report) else {
             return system;
         };
         system.declared.base_url = fields.get("base_url").and_then(|node| url::read(node, "`base_url`", report));
-        system.declared.health_check_url =
-            fields.get("health_check_url").and_then(|node| url::read(node, "`health_check_url`", report));
+        system.declared.health_check_url = fields.get("health_check_url").and_then(|node| url::read(node, "`health_check_url`", report));
         match fields.get("capabilities") {
             Some(Node { kind: Kind::List(items), .. }) => {
                 items.iter().for_each(|item| system.read_capability(item, schemas, report));
@@ -134,8 +127,7 @@ fn errors(node: &Node, schemas: &mut Schemas, report: &mut Report<'_>) -> BTreeM
     let count = match &node.kind {
         Kind::List(items) => {
             for item in items {
-                let Some(code) = text(item, "an error code", report).and_then(|text| name::<ErrorCode>(text, item.place, report))
-                else {
+                let Some(code) = text(item, "an error code", report).and_then(|text| name::<ErrorCode>(text, item.place, report)) else {
                     continue;
                 };
                 if errors.contains_key(&code) {

@@ -57,7 +57,8 @@ impl Limits {
         let Some(task) = task else { return };
         for (name, limit) in parts.into_iter().chain([("total", self.total)]) {
             let Some((limit, place)) = limit.filter(|(limit, _)| *limit > task) else { continue };
-            let message = format!("the `{name}` limit of step `{step}`, {}, is longer than the whole task's {}", format(limit), format(task));
+            let message =
+                format!("the `{name}` limit of step `{step}`, {}, is longer than the whole task's {}", format(limit), format(task));
             let hint = format!("shorten it to at most {}, or raise the workflow's `timeout`", format(task));
             add(&codes::TASK_TIMEOUT_EXCEEDED, place, message, hint, report);
         }

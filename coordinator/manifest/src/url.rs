@@ -76,9 +76,23 @@ mod tests {
             assert_eq!(rule_broken(url), None, "{url}");
         }
         for url in [
-            "", "orders.company.com", "ftp://a.b", "https://", "https:///x", "https://a b", "https://user:secret@host",
-            "https://host:99999", "https://host:x", "https://host:", "https://a..b", "http://[::1", "http://[zz]/", "http://[::1]x",
-            "https://hö.st", "javascript:alert(1)", "http://host:+80",
+            "",
+            "orders.company.com",
+            "ftp://a.b",
+            "https://",
+            "https:///x",
+            "https://a b",
+            "https://user:secret@host",
+            "https://host:99999",
+            "https://host:x",
+            "https://host:",
+            "https://a..b",
+            "http://[::1",
+            "http://[zz]/",
+            "http://[::1]x",
+            "https://hö.st",
+            "javascript:alert(1)",
+            "http://host:+80",
         ] {
             assert!(rule_broken(url).is_some(), "{url}");
         }

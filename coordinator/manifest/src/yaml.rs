@@ -300,8 +300,7 @@ impl<'s> Tree<'_, 's> {
             ErrorKind::UnknownAnchor => Problem::new(&codes::BAD_ALIAS, place, "an alias names an anchor that does not exist")
                 .hint("define the value with `&name` before it is repeated with `*name`; quote text that begins with `*`"),
             ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => {
-                Problem::new(&codes::SYNTAX, place, "a `:` stands where no field can begin")
-                    .hint(format!("check the indentation; {quote}"))
+                Problem::new(&codes::SYNTAX, place, "a `:` stands where no field can begin").hint(format!("check the indentation; {quote}"))
             }
             ErrorKind::UnclosedQuotedScalar => Problem::new(&codes::SYNTAX, place, "a quote is never closed")
                 .hint("inside single quotes write `''` for a quote, inside double quotes `\\\"`"),

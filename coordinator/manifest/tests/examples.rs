@@ -118,7 +118,10 @@ fn the_order_workflow_passes_results_that_fit_the_next_contract() {
     let result = workflow.result.as_ref().expect("a result mapping").evaluate(&scope).expect("has a value");
     assert_eq!(result["payment_id"], "pay-1");
     let reserve = workflow.find("reserve_stock").expect("there");
-    assert_eq!(workflow.step(reserve).input.as_ref().expect("mapped").evaluate(&scope).expect("has a value")["lines"], json!([{ "sku": "85123A", "quantity": 6 }]));
+    assert_eq!(
+        workflow.step(reserve).input.as_ref().expect("mapped").evaluate(&scope).expect("has a value")["lines"],
+        json!([{ "sku": "85123A", "quantity": 6 }])
+    );
     let (charge, plan) = (workflow.find("charge_payment"), workflow.find("plan_shipping"));
     assert_eq!(workflow.step(reserve).successors.as_slice(), [charge.expect("there"), plan.expect("there")], "in parallel");
 }
