@@ -108,9 +108,8 @@ def _conclude(query: str, ran: Ran, spans: list[Span], findings: list[Finding]) 
     if spans:
         services = len({span.service for span in spans})
         print(f"\n  Trace {ran.task.trace_id}: {len(spans)} spans, {services} services\n{report.tree(spans)}\n")
-    for span in spans:
-        for warning in span.warnings:
-            print(f"  note Jaeger says of `{span.name}` ({span.service}): {warning}")
+    for warning in report.warnings(spans):
+        print(f"  note {warning}")
     for finding in findings:
         print(f"  FAIL {finding}")
     print(f"  {query}/trace/{ran.task.trace_id}")

@@ -166,7 +166,13 @@ def _configuration(query: int, query_grpc: int, otlp: int) -> str:
             },
             "extensions": {
                 "jaeger_storage": {"backends": {"memory": {"memory": {"max_traces": TRACES_MAX}}}},
-                "jaeger_query": {"storage": {"traces": "memory"}, "http": {"endpoint": address(query)}, "grpc": {"endpoint": address(query_grpc)}},
+                "jaeger_query": {
+                    "storage": {"traces": "memory"},
+                    "http": {"endpoint": address(query)},
+                    "grpc": {"endpoint": address(query_grpc)},
+                    # Otherwise it sends spans about itself to port 4317 of this machine, where somebody else's Jaeger may be.
+                    "enable_tracing": False,
+                },
             },
             "receivers": {"otlp": {"protocols": {"http": {"endpoint": address(otlp)}}}},
             "processors": {"batch": {}},

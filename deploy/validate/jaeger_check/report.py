@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from jaeger_check.span import Span
@@ -17,8 +18,16 @@ def tree(spans: Sequence[Span]) -> str:
     known = {span.id for span in spans}
     first = min(span.start_us for span in spans)
     rows = [row for root in spans if root.parent not in known for row in _rows(root, spans, "", "", 0)]
-    width = max(len(label) for label, _ in rows)
-    return "\n".join(f"    {label:<{width}}  {span.kind or 'no kind':<9} {span.service:<20} {_ms(span.start_us - first):>9} {_ms(span.duration_us):>9}" for label, span in rows)
+    lines = [("span", "kind", "service", "starts at", "takes")]
+    lines += [(label, span.kind or "no kind", span.service, _ms(span.start_us - first), _ms(span.duration_us)) for label, span in rows]
+    name, kind, service, start, takes = (max(len(line[column]) for line in lines) for column in range(5))
+    return "\n".join(f"    {a:<{name}}  {b:<{kind}}  {c:<{service}}  {d:>{start}}  {e:>{takes}}" for a, b, c, d, e in lines)
+
+
+def warnings(spans: Sequence[Span]) -> list[str]:
+    """What Jaeger itself found odd, each said once with how many spans it is about. Its numbers differ from span to span and are left out."""
+    counted = Counter((warning.partition(". ")[0], span.service, span.name) for span in spans for warning in span.warnings)
+    return [f"Jaeger warns of {count} × `{name}` ({service}): {warning}" for (warning, service, name), count in counted.items()]
 
 
 def _rows(span: Span, spans: Sequence[Span], lead: str, below: str, depth: int) -> Iterable[tuple[str, Span]]:
