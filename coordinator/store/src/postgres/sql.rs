@@ -83,9 +83,10 @@ macro_rules! columns {
     };
 }
 
-/// A search, by where its rows come from. Every condition holds whichever drives; the driver only says in which order rows are looked at.
+/// A search, by where its rows come from. Every condition holds whichever drives; the driver only says in which order
+/// rows are looked at; it is named in the order too, because the planner would sort otherwise.
 macro_rules! search {
-    ($from:literal, $driver:literal) => {
+    ($from:literal, $driver:literal, $order:literal) => {
         concat!(
             "SELECT ",
             columns!(),
@@ -100,15 +101,17 @@ macro_rules! search {
               AND ($5::text IS NULL OR t.error_code = $5)
               AND ($6::bigint IS NULL OR t.accepted_at >= $6)
               AND ($7::bigint IS NULL OR t.accepted_at < $7)
-            ORDER BY t.id DESC LIMIT $8"
+            ORDER BY ",
+            $order,
+            " DESC LIMIT $8"
         )
     };
 }
 
-pub const SEARCH_NAMESPACE: &str = search!("tasks AS t", "TRUE");
-pub const SEARCH_WORKFLOW: &str = search!("tasks AS t", "t.workflow = $4");
-pub const SEARCH_ERROR_CODE: &str = search!("tasks AS t", "t.error_code = $5");
-pub const SEARCH_STATUS: &str = search!("tasks AS t", "t.status = $9");
+pub const SEARCH_NAMESPACE: &str = search!("tasks AS t", "TRUE", "t.id");
+pub const SEARCH_WORKFLOW: &str = search!("tasks AS t", "t.workflow = $4", "t.id");
+pub const SEARCH_ERROR_CODE: &str = search!("tasks AS t", "t.error_code = $5", "t.id");
+pub const SEARCH_STATUS: &str = search!("tasks AS t", "t.status = $9", "t.id");
 /// Driven by one label; $9 and $10 are its name and value, $11 and $12 the names and values of all.
 pub const SEARCH_LABEL: &str = search!(
     "task_labels AS l JOIN tasks AS t ON t.id = l.task",
@@ -119,7 +122,8 @@ pub const SEARCH_LABEL: &str = search!(
              SELECT 1 FROM task_labels AS other
              WHERE other.namespace = $1 AND other.name = wanted.name AND other.value = wanted.value AND other.task = t.id
          )
-     )"
+     )",
+    "l.task"
 );
 
 /// How many tasks have this label, counted only so far?

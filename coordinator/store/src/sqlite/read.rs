@@ -156,3 +156,38 @@ async fn rarest_label(pool: &SqlitePool, bound: &Bound) -> Result<usize, ReadErr
     }
     Ok(rarest.1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use sqlx::AssertSqlSafe;
+
+    /// Pages must come from an index in order: a sort would read everything that fits before it gives the first row.
+    #[tokio::test]
+    async fn no_search_sorts_and_none_reads_the_whole_table() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = super::super::open(&directory.path().join("plans.db"), &Options::new("plans")).await.expect("opens");
+        let searches = [
+            (sql::SEARCH_NAMESPACE, "tasks_by_namespace (namespace=? AND id<?)"),
+            (sql::SEARCH_WORKFLOW, "tasks_by_workflow (namespace=? AND workflow=? AND id<?)"),
+            (sql::SEARCH_ERROR_CODE, "tasks_by_error_code (namespace=? AND error_code=? AND id<?)"),
+            (sql::SEARCH_STATUS, "tasks_by_status (status=? AND namespace=? AND id<?)"),
+            (sql::SEARCH_LABEL, "PRIMARY KEY (namespace=? AND name=? AND value=? AND task<?)"),
+        ];
+        for (search, index) in searches {
+            let plan = plan(&store.readers, search).await;
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{search}\n{plan}");
+        }
+        for (question, index) in [(sql::RUNNING, "tasks_by_status (status=?)"), (sql::TAIL, "(rowid>?)"), (sql::CHAIN, "(rowid=?)")] {
+            let plan = plan(&store.readers, question).await;
+            assert!(plan.contains(index), "{question}\n{plan}");
+        }
+    }
+
+    async fn plan(pool: &SqlitePool, query: &str) -> String {
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
+        let lines: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(pool).await.expect("explains");
+        lines.into_iter().map(|(.., line)| line + "\n").collect()
+    }
+}

@@ -7,9 +7,10 @@ macro_rules! columns {
     };
 }
 
-/// A search, by where its rows come from. Every condition holds whichever drives; the driver only says in which order rows are looked at.
+/// A search, by where its rows come from. Every condition holds whichever drives; the driver only says in which order
+/// rows are looked at; it is named in the order too, because the planner would sort otherwise.
 macro_rules! search {
-    ($from:literal, $driver:literal) => {
+    ($from:literal, $driver:literal, $order:literal) => {
         concat!(
             "SELECT ",
             columns!(),
@@ -24,15 +25,17 @@ macro_rules! search {
               AND (?5 IS NULL OR t.error_code = ?5)
               AND (?6 IS NULL OR t.accepted_at >= ?6)
               AND (?7 IS NULL OR t.accepted_at < ?7)
-            ORDER BY t.id DESC LIMIT ?8"
+            ORDER BY ",
+            $order,
+            " DESC LIMIT ?8"
         )
     };
 }
 
-pub const SEARCH_NAMESPACE: &str = search!("tasks AS t INDEXED BY tasks_by_namespace", "TRUE");
-pub const SEARCH_WORKFLOW: &str = search!("tasks AS t INDEXED BY tasks_by_workflow", "t.workflow = ?4");
-pub const SEARCH_ERROR_CODE: &str = search!("tasks AS t INDEXED BY tasks_by_error_code", "t.error_code = ?5");
-pub const SEARCH_STATUS: &str = search!("tasks AS t INDEXED BY tasks_by_status", "t.status = ?9");
+pub const SEARCH_NAMESPACE: &str = search!("tasks AS t INDEXED BY tasks_by_namespace", "TRUE", "t.id");
+pub const SEARCH_WORKFLOW: &str = search!("tasks AS t INDEXED BY tasks_by_workflow", "t.workflow = ?4", "t.id");
+pub const SEARCH_ERROR_CODE: &str = search!("tasks AS t INDEXED BY tasks_by_error_code", "t.error_code = ?5", "t.id");
+pub const SEARCH_STATUS: &str = search!("tasks AS t INDEXED BY tasks_by_status", "t.status = ?9", "t.id");
 /// Driven by one label; ?9 and ?10 are its name and value, ?11 all labels as JSON.
 pub const SEARCH_LABEL: &str = search!(
     "task_labels AS l CROSS JOIN tasks AS t ON t.id = l.task",
@@ -43,7 +46,8 @@ pub const SEARCH_LABEL: &str = search!(
              SELECT 1 FROM task_labels AS other
              WHERE other.namespace = ?1 AND other.name = wanted.key AND other.value = wanted.value AND other.task = t.id
          )
-     )"
+     )",
+    "l.task"
 );
 
 /// How many tasks have this label, counted only so far?
