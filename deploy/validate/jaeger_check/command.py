@@ -51,13 +51,31 @@ def _run(given: argparse.Namespace, processes: Processes, scratch: Path) -> int:
     known = jaeger.services()
     print(f"  ok   {query} is a Jaeger; it knows {len(known)} services")
     print(f"  ok   a span sent to {otlp} was shown after {probe(otlp, jaeger, given.wait):.1f} s")
-    ran = workload.run(processes, given.tasker, workload.programs(given.rust_worker, given.python), otlp, given.wait)
-    print(f"  ok   {ran.task.id} visited three languages and succeeded in {ran.duration_ms} ms")
-    trace, spans, findings = _complete(jaeger, ran, given.wait)
-    if given.save and trace is not None:
-        given.save.write_text(json.dumps({"data": [trace]}, indent=1) + "\n")
-    findings += _seen_by_handlers(ran) + _searchable(jaeger, ran, given.wait)
-    return _conclude(query, ran, spans, findings)
+    live = workload.Workload(processes, given.tasker, workload.programs(given.rust_worker, given.python), otlp, given.wait)
+    findings = _judge(jaeger, live.run(workload.SUCCEEDS), given.wait, given.save)
+    findings += _judge(jaeger, live.run(workload.FAILS), given.wait, None)
+    if findings:
+        print(f"\n  NOT VALID: {len(findings)} findings")
+        return BROKEN
+    print("\n  VALID: each task is one trace, every span in its place, found by task id under every service")
+    return HOLDS
+
+
+def _judge(jaeger: Jaeger, ran: Ran, wait_seconds: float, save: Path | None) -> list[Finding]:
+    outcome = "visited three languages and succeeded" if ran.task.error is None else f"failed with `{ran.task.error}`, as it should,"
+    print(f"\n  ok   {ran.task.id} {outcome} in {ran.duration_ms} ms")
+    trace, spans, findings = _complete(jaeger, ran, wait_seconds)
+    if save and trace is not None:
+        save.write_text(json.dumps({"data": [trace]}, indent=1) + "\n")
+    findings += _seen_by_handlers(ran) + _searchable(jaeger, ran, wait_seconds)
+    if spans:
+        services = len({span.service for span in spans})
+        print(f"       {len(spans)} spans of {services} services: {jaeger.url}/trace/{ran.task.trace_id}\n\n{report.tree(spans)}\n")
+    for warning in report.warnings(spans):
+        print(f"  note {warning}")
+    for finding in findings:
+        print(f"  FAIL {finding}")
+    return findings
 
 
 def _complete(jaeger: Jaeger, ran: Ran, wait_seconds: float) -> tuple[dict[str, Any] | None, list[Span], list[Finding]]:
@@ -104,26 +122,10 @@ def _searchable(jaeger: Jaeger, ran: Ran, wait_seconds: float) -> list[Finding]:
     return findings
 
 
-def _conclude(query: str, ran: Ran, spans: list[Span], findings: list[Finding]) -> int:
-    if spans:
-        services = len({span.service for span in spans})
-        print(f"\n  Trace {ran.task.trace_id}: {len(spans)} spans, {services} services\n{report.tree(spans)}\n")
-    for warning in report.warnings(spans):
-        print(f"  note {warning}")
-    for finding in findings:
-        print(f"  FAIL {finding}")
-    print(f"  {query}/trace/{ran.task.trace_id}")
-    if findings:
-        print(f"  NOT VALID: {len(findings)} findings")
-        return BROKEN
-    print("  VALID: one trace, every span in its place, found by task id under every service")
-    return HOLDS
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="jaeger",
-        description="Validates a Jaeger installation: runs a task across three languages and checks that Jaeger shows it as one complete trace.",
+        description="Validates a Jaeger installation: runs a task across three languages, and one that fails, and checks that Jaeger shows each as one complete trace.",
         epilog="Exit status: 0 it is valid; 1 something is missing or wrong, and named; 2 wrong command line; 3 the check could not be made.",
     )
     parser.add_argument("--jaeger-query", metavar="URL", type=_url, help="where Jaeger's pages are: http://HOST:16686")
@@ -135,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--python", metavar="FILE", type=Path, default=ROOT / ".venv/bin/python", help="the Python that has the worker SDK installed (default: .venv/bin/python)")
     parser.add_argument("--cache", metavar="DIR", type=Path, default=ROOT / ".tasker/jaeger", help="where our own Jaeger is kept (default: .tasker/jaeger)")
     parser.add_argument("--logs", metavar="DIR", type=Path, default=ROOT / ".tasker/validate-jaeger", help="where the processes' logs go (default: .tasker/validate-jaeger)")
-    parser.add_argument("--save", metavar="FILE", type=Path, help="write the trace as Jaeger answered it, in JSON")
+    parser.add_argument("--save", metavar="FILE", type=Path, help="write the first trace as Jaeger answered it, in JSON")
     return parser
 
 

@@ -36,13 +36,15 @@ class ExpectedStep:
     name: str
     system: str
     capability: str
-    #: How many attempts were made; each has a producer and a consumer span. More than one only if a worker was lost.
+    #: How many attempts were made; each has a producer and a consumer span.
     attempts: int = 1
+    #: The code with which every attempt, and so the step, failed; None if it succeeded.
+    error: str | None = None
 
 
 @dataclass(frozen=True)
 class ExpectedTask:
-    """A task that succeeded, and whose spans are therefore all written."""
+    """A task that has ended, and whose spans are therefore all written. Steps that never became ready have none, and are not listed."""
 
     id: str
     trace_id: str
@@ -50,6 +52,8 @@ class ExpectedTask:
     workflow: str
     version: str
     steps: tuple[ExpectedStep, ...]
+    #: The code with which it failed; None if it succeeded.
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Expected:
     #: The place of the parent in the list of expected spans, always before this one; None for the root.
     parent: int | None
     tags: dict[str, str]
+    #: The code it must be marked as failed with; None if it must not be.
+    error: str | None = None
 
     def __str__(self) -> str:
         step, attempt = self.tags.get("tasker.step.name"), self.tags.get("tasker.attempt.number")
@@ -75,12 +81,12 @@ def expected_spans(task: ExpectedTask) -> list[Expected]:
     workflow = {**every, "tasker.workflow.name": task.workflow}
     spans = [
         Expected("submit", "server", COORDINATOR, None, workflow),
-        Expected(f"task {task.workflow}", "internal", COORDINATOR, 0, {**workflow, "tasker.workflow.version": task.version}),
+        Expected(f"task {task.workflow}", "internal", COORDINATOR, 0, {**workflow, "tasker.workflow.version": task.version}, task.error),
     ]
     for step in task.steps:
         place = {**every, "tasker.step.name": step.name, "tasker.capability.name": step.capability, "tasker.system": step.system}
         step_place = len(spans)
-        spans.append(Expected(f"step {step.name}", "internal", COORDINATOR, 1, place))
+        spans.append(Expected(f"step {step.name}", "internal", COORDINATOR, 1, place, step.error))
         for attempt in range(1, step.attempts + 1):
             message = {
                 **place,
@@ -98,7 +104,7 @@ def expected_spans(task: ExpectedTask) -> list[Expected]:
             process = {**message, "messaging.operation.name": "process", "messaging.operation.type": "process"}
             publish_place = len(spans)
             spans.append(Expected(f"publish {step.capability}", "producer", COORDINATOR, step_place, publish))
-            spans.append(Expected(f"process {step.capability}", "consumer", step.system, publish_place, process))
+            spans.append(Expected(f"process {step.capability}", "consumer", step.system, publish_place, process, step.error))
     return spans
 
 
@@ -119,7 +125,7 @@ def check(task: ExpectedTask, spans: Sequence[Span]) -> list[Finding]:
         parent = None if wanted.parent is None else chosen[wanted.parent]
         findings += _as_expected(wanted, span)
         findings += _under(wanted, span, parent, spans)
-        findings += _no_error(span)
+        findings += _outcome(wanted, span)
     known = {id(span) for span in chosen if span is not None}
     findings += [Finding("trace.span_unexpected", f"{_say(span)} belongs to nothing that was done") for span in spans if id(span) not in known]
     return findings
@@ -182,10 +188,14 @@ def _under(wanted: Expected, span: Span, parent: Span | None, spans: Sequence[Sp
         yield Finding("trace.wrong_time", f"{_say(span)} ends {late / 1000:.0f} ms after its parent {_say(parent)}")
 
 
-def _no_error(span: Span) -> Iterator[Finding]:
-    if span.tags.get("error") == "true" or "error.type" in span.tags:
-        code = span.tags.get("error.type", "no error.type")
-        yield Finding("trace.unexpected_error", f"{_say(span)} is marked as failed ({code}), but the task succeeded")
+def _outcome(wanted: Expected, span: Span) -> Iterator[Finding]:
+    """A failure is marked where it happened and nowhere else: people search for spans with errors."""
+    marked, code = span.tags.get("error") == "true", span.tags.get("error.type")
+    if wanted.error is None and (marked or code is not None):
+        yield Finding("trace.unexpected_error", f"{_say(span)} is marked as failed ({code or 'no error.type'}), but it succeeded")
+    elif wanted.error is not None and not (marked and code == wanted.error):
+        actual = f"{'is' if marked else 'is not'} marked as failed, with error.type `{code}`"
+        yield Finding("trace.error_not_marked", f"{_say(span)} {actual}; it failed with `{wanted.error}`")
 
 
 def _say(span: Span) -> str:

@@ -1,4 +1,4 @@
-"""The live workload: a coordinator, a worker in each of three languages, and one task across them."""
+"""The live workload: a coordinator, a worker in each of three languages, a task across them, and one that fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jaeger_check.web import until
 
 ROOT = Path(__file__).resolve().parents[3]
 
-WORKFLOW, VERSION, NAMESPACE = "validate_jaeger", "1.0.0", "default"
+VERSION, NAMESPACE = "1.0.0", "default"
 
 #: Spans leave the workers after at most this long, so that the report does not wait for the SDKs' five seconds.
 SPAN_DELAY_MS = 200
@@ -42,6 +42,22 @@ class PlannedStep:
     capability: str
     depends_on: tuple[str, ...]
     input: dict[str, object]
+    #: What every attempt fails with.
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A workflow of the workload. Its task fails if one of its steps does."""
+
+    name: str
+    description: str
+    steps: tuple[PlannedStep, ...]
+    attempts_max: int
+
+    @property
+    def error(self) -> str | None:
+        return next((step.error for step in self.steps if step.error is not None), None)
 
 
 @dataclass(frozen=True)
@@ -63,67 +79,92 @@ def programs(rust_worker: Path, python: Path) -> tuple[WorkerProgram, ...]:
     )
 
 
-#: One step first, two at the same time, and one that needs both: a chain, a fork and a join. `conformance.context` answers with
-#: what the handler sees of its task, its trace among it.
-STEPS = (
-    PlannedStep("from_rust", "validate_rust", "conformance.context", (), {}),
-    PlannedStep("from_python", "validate_python", "conformance.context", ("from_rust",), {}),
-    PlannedStep("from_typescript", "validate_typescript", "conformance.context", ("from_rust",), {}),
-    PlannedStep(
-        "back_in_rust",
-        "validate_rust",
-        "conformance.echo",
-        ("from_python", "from_typescript"),
-        {"text": "${ steps.from_python.result.trace_id }", "number": "${ task.input.number }"},
+#: `conformance.context` answers with what the handler sees of its task, its trace among it.
+SUCCEEDS = Plan(
+    "validate_jaeger",
+    "Visits three systems in three languages: one step first, two at the same time, and one that needs both.",
+    (
+        PlannedStep("from_rust", "validate_rust", "conformance.context", (), {}),
+        PlannedStep("from_python", "validate_python", "conformance.context", ("from_rust",), {}),
+        PlannedStep("from_typescript", "validate_typescript", "conformance.context", ("from_rust",), {}),
+        PlannedStep(
+            "back_in_rust",
+            "validate_rust",
+            "conformance.echo",
+            ("from_python", "from_typescript"),
+            {"text": "${ steps.from_python.result.trace_id }", "number": "${ task.input.number }"},
+        ),
     ),
+    attempts_max=5,
+)
+
+FAILS = Plan(
+    "validate_jaeger_failure",
+    "Fails twice in one system, so that the last step never begins: a retry and a failure as they look in a trace.",
+    (
+        PlannedStep("refused", "validate_python", "conformance.fail", (), {"kind": "retryable", "code": "refused_on_purpose", "message": "asked to"}, "refused_on_purpose"),
+        PlannedStep("never_ready", "validate_rust", "conformance.context", ("refused",), {}),
+    ),
+    attempts_max=2,
 )
 
 
-def manifest() -> str:
-    """The manifest of the workflow. Written as JSON, which is YAML too, so that steps and expected spans come from one table."""
+def manifest(plan: Plan) -> str:
+    """The manifest of a plan. Written as JSON, which is YAML too, so that steps and expected spans come from one table."""
     capabilities: dict[str, list[str]] = {}
-    for step in STEPS:
+    for step in plan.steps:
         known = capabilities.setdefault(step.system, [])
         if step.capability not in known:
             known.append(step.capability)
+    common = {"timeout": "20s", "retry": {"kind": "fixed", "base": "50ms", "jitter": "none", "max_attempts": plan.attempts_max}}
     steps = [
-        {"name": step.name, "owner": step.system, "capability": step.capability, "depends_on": list(step.depends_on), "input": step.input, "timeout": "20s"}
-        for step in STEPS
+        {"name": step.name, "owner": step.system, "capability": step.capability, "depends_on": list(step.depends_on), "input": step.input, **common}
+        for step in plan.steps
     ]
     value = {
-        "name": WORKFLOW,
+        "name": plan.name,
         "version": VERSION,
-        "description": "Visits three systems in three languages, so that its trace can be looked at in Jaeger.",
+        "description": plan.description,
         "systems": {system: {"capabilities": names} for system, names in capabilities.items()},
         "workflow_steps": steps,
-        "result": {step.system: f"${{ steps.{step.name}.result.trace_id }}" for step in STEPS if step.capability == "conformance.context"},
+        "result": {step.system: f"${{ steps.{step.name}.result.trace_id }}" for step in plan.steps if step.capability == "conformance.context"},
     }
     return json.dumps(value, indent=2)
 
 
-def run(processes: Processes, tasker: Path, workers: tuple[WorkerProgram, ...], otlp: str, wait_seconds: float) -> Ran:
-    """Starts everything with throw-away data and free ports, runs one task to its end, and says what its trace must be.
+class Workload:
+    """A coordinator with throw-away data on free ports, and the workers. Both live as long as `processes`."""
 
-    Raises `Problem` if something is not built, does not start, or does not succeed.
-    """
-    _must_be_built(tasker, workers)
-    environment = _environment()
-    command = (str(tasker), "dev", "--http-port", "0", "--nats-port", "0", "--otlp-endpoint", otlp)
-    coordinator = processes.start("tasker", command, cwd=ROOT, env=environment)
-    api = Tasker(coordinator.waits_for(r"API\s+(http://\S+)", wait_seconds)[1])
-    nats = coordinator.waits_for(r"Workers\s+(nats://\S+)", wait_seconds)[1]
-    for worker in workers:
-        own = {"TASKER_NATS_URL": nats, "TASKER_SYSTEM": worker.system, "TASKER_NAMESPACE": NAMESPACE}
-        spans = {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp, "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_DELAY_MS)}
-        processes.start(worker.language, worker.command, cwd=ROOT, env={**environment, **own, **spans})
-    _all_joined(api, processes, {worker.system for worker in workers}, wait_seconds)
-    api.apply(manifest(), f"{WORKFLOW}.yaml")
-    submitted = api.submit(WORKFLOW, {"number": 3})
-    detail = api.finished(submitted.id, wait_seconds)
-    made = {step["name"]: int(step["attempt"]) for step in detail["steps"]}
-    steps = tuple(ExpectedStep(step.name, step.system, step.capability, made[step.name]) for step in STEPS)
-    task = ExpectedTask(submitted.id, submitted.trace_id, NAMESPACE, WORKFLOW, VERSION, steps)
-    return Ran(task, int(detail["duration_ms"]), dict(detail["result"]))
+    def __init__(self, processes: Processes, tasker: Path, workers: tuple[WorkerProgram, ...], otlp: str, wait_seconds: float) -> None:
+        """Starts everything and waits until each worker has said hello. Raises `Problem` if something is not built or does not start."""
+        _must_be_built(tasker, workers)
+        self._wait_seconds = wait_seconds
+        environment = _environment()
+        command = (str(tasker), "dev", "--http-port", "0", "--nats-port", "0", "--otlp-endpoint", otlp)
+        coordinator = processes.start("tasker", command, cwd=ROOT, env=environment)
+        self._api = Tasker(coordinator.waits_for(r"API\s+(http://\S+)", wait_seconds)[1])
+        nats = coordinator.waits_for(r"Workers\s+(nats://\S+)", wait_seconds)[1]
+        for worker in workers:
+            own = {"TASKER_NATS_URL": nats, "TASKER_SYSTEM": worker.system, "TASKER_NAMESPACE": NAMESPACE}
+            spans = {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp, "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_DELAY_MS)}
+            processes.start(worker.language, worker.command, cwd=ROOT, env={**environment, **own, **spans})
+        _all_joined(self._api, processes, {worker.system for worker in workers}, wait_seconds)
+
+    def run(self, plan: Plan) -> Ran:
+        """Runs one task of the plan to its end, and says what its trace must be. Raises `Problem` (`task.…`) if it ends otherwise than planned."""
+        self._api.apply(manifest(plan), f"{plan.name}.yaml")
+        submitted = self._api.submit(plan.name, {"number": 3})
+        detail = self._api.ended(submitted.id, self._wait_seconds)
+        code = (detail["failure"] or {}).get("code")
+        if (detail["status"] == "succeeded") != (plan.error is None) or code != plan.error:
+            planned = f"fail with `{plan.error}`" if plan.error else "succeed"
+            said = json.dumps(detail["failure"])
+            raise Problem("task.ended_otherwise", f"{submitted.id} {detail['status']}: {said}; it had to {planned}", "see the logs of the run; its spans were not looked at")
+        made = {step["name"]: int(step["attempt"]) for step in detail["steps"]}
+        # A step that never became ready had no attempt, and has no span.
+        steps = tuple(ExpectedStep(step.name, step.system, step.capability, made[step.name], step.error) for step in plan.steps if made[step.name])
+        task = ExpectedTask(submitted.id, submitted.trace_id, NAMESPACE, plan.name, VERSION, steps, plan.error)
+        return Ran(task, int(detail["duration_ms"]), dict(detail["result"] or {}))
 
 
 def _must_be_built(tasker: Path, workers: tuple[WorkerProgram, ...]) -> None:

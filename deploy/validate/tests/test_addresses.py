@@ -18,7 +18,7 @@ from jaeger_check.command import main  # noqa: E402
 from jaeger_check.jaeger_api import Jaeger  # noqa: E402
 from jaeger_check.probe import probe  # noqa: E402
 from jaeger_check.problem import Problem  # noqa: E402
-from jaeger_check.workload import STEPS, manifest  # noqa: E402
+from jaeger_check.workload import FAILS, SUCCEEDS, manifest  # noqa: E402
 
 NO_SERVICES = b'{"data": null, "total": 0}'
 NO_TRACE = b'{"data": null, "errors": [{"code": 404, "msg": "trace not found"}]}'
@@ -123,11 +123,14 @@ class CommandLine(unittest.TestCase):
 
 
 class Workload(unittest.TestCase):
-    def test_the_manifest_has_every_step_that_is_expected(self) -> None:
-        written = json.loads(manifest())
-        planned = [(step.name, step.system, step.capability) for step in STEPS]
-        self.assertEqual(planned, [(step["name"], step["owner"], step["capability"]) for step in written["workflow_steps"]])
-        self.assertEqual({"validate_rust", "validate_python", "validate_typescript"}, set(written["result"]))
+    def test_a_manifest_has_every_step_that_is_expected(self) -> None:
+        for plan in (SUCCEEDS, FAILS):
+            written = json.loads(manifest(plan))
+            planned = [(step.name, step.system, step.capability) for step in plan.steps]
+            self.assertEqual(planned, [(step["name"], step["owner"], step["capability"]) for step in written["workflow_steps"]])
+
+    def test_every_language_is_asked_which_trace_it_sees(self) -> None:
+        self.assertEqual({"validate_rust", "validate_python", "validate_typescript"}, set(json.loads(manifest(SUCCEEDS))["result"]))
 
 
 if __name__ == "__main__":
