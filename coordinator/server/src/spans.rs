@@ -8,6 +8,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter, SpanLinks};
 use std::time::{Duration, SystemTime};
 use tasker_engine::Timestamp;
 use tasker_runtime::trace::{Span, SpanKind, SpanSink};
+use tasker_telemetry::{SERVICE_NAME, attribute};
 use tokio::sync::mpsc;
 
 /// Spans that may wait for the exporter; more are dropped and counted.
@@ -36,7 +37,7 @@ pub fn start(endpoint: Option<&str>, name: &str) -> anyhow::Result<(SpanSink, Op
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
     let resource = Resource::builder_empty()
         .with_attributes([
-            KeyValue::new("service.name", "tasker"),
+            KeyValue::new("service.name", SERVICE_NAME),
             KeyValue::new("service.instance.id", name.to_owned()),
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
         ])
@@ -101,7 +102,7 @@ fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
     let status = match span.error {
         None => Status::Unset,
         Some(code) => {
-            attributes.push(KeyValue::new("error.type", code.clone()));
+            attributes.push(KeyValue::new(attribute::ERROR_TYPE, code.clone()));
             Status::error(code)
         }
     };

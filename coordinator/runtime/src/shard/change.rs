@@ -19,7 +19,7 @@ use tasker_engine::decide::accept::{self, Refusal, accept};
 use tasker_engine::decide::dispatch::responder_timeout;
 use tasker_engine::decide::{Decision, Effect, cancel, timer};
 use tasker_engine::event::Target;
-use tasker_engine::task::{Submission, Trace};
+use tasker_engine::task::{StepState, Submission, Trace};
 use tasker_engine::{Namespace, Payload, StepIndex, TaskId, TaskStatus, Timestamp};
 use tasker_registry::SessionKey;
 use tasker_registry::message::{AnnouncedCapability, AttemptKey, Directive, StepRequest};
@@ -305,7 +305,8 @@ impl Shard {
         match effect {
             Effect::Enqueue { step } => {
                 let Some(resident) = self.residents.get(id) else { return };
-                let waiting = Waiting { task: id, step, since: now() };
+                let StepState::Ready { since } = resident.task.progress(step).state else { return };
+                let waiting = Waiting { task: id, step, since };
                 self.scheduler.enqueue(resident.lanes[step.at()], waiting);
             }
             Effect::SetStepTimer { step, due } => self.timers.push(Reverse((due, id, Some(step)))),

@@ -30,6 +30,11 @@ use tokio::sync::{broadcast, mpsc};
 /// Histories read at once.
 const READ_AHEAD: usize = 16;
 
+/// How far back spans are sent again after a restart: longer than the exporter lets them wait.
+const SPANS_WINDOW: Duration = Duration::from_secs(3);
+/// The most journal rows looked at for that.
+const SPANS_ROWS: Sequence = 5_000;
+
 /// Why the loop did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -113,12 +118,33 @@ impl Shard {
         let mut histories = futures::stream::iter(heads.map(|(id, last)| read(store.clone(), id, last))).buffer_unordered(READ_AHEAD);
         while let Some(loaded) = histories.try_next().await? {
             let id = loaded.id;
-            shard.take_in(loaded).map_err(|reason| ReadError::Damaged(reason))?;
+            shard.take_in(loaded).map_err(ReadError::Damaged)?;
             shard.projection.touch(id);
         }
+        shard.tell_spans_again(&store).await?;
         let elapsed_ms = since.elapsed().as_millis() as u64;
         tracing::info!(active, unprojected, attempts_open = shard.attempts.len(), steps_waiting = shard.scheduler.waiting(), elapsed_ms, "recovered");
         Ok(shard)
+    }
+
+    /// Sends the spans of the last moments before the stop once more: they may have waited in the exporter when the process was killed. Their
+    /// ids are derived, so a receiver that has them already sees the same spans again.
+    async fn tell_spans_again(&mut self, store: &Arc<dyn Store>) -> Result<(), StartError> {
+        if !self.spans.is_on() {
+            return Ok(());
+        }
+        let rows = store.journal((self.last - SPANS_ROWS).max(0), SPANS_ROWS as usize).await?;
+        let Some(newest) = rows.last().map(|row| row.entry.at) else { return Ok(()) };
+        for row in rows.into_iter().filter(|row| newest.since(row.entry.at) <= SPANS_WINDOW) {
+            let id = row.entry.task;
+            if self.residents.get(id).is_none()
+                && let Some(loaded) = load_task(&**store, id).await?
+            {
+                self.take_in(loaded).map_err(ReadError::Damaged)?;
+            }
+            self.spans_of(&Committed { task: id, entry: row.entry });
+        }
+        Ok(())
     }
 
     fn restore_definitions(&mut self, recovery: &Recovery) -> Result<(), StartError> {

@@ -4,9 +4,10 @@
 use super::Shard;
 use crate::operations::Committed;
 use crate::trace::{Span, SpanKind, publish_span, step_span, submit_span, task_span};
-use tasker_engine::event::Event;
+use tasker_engine::event::{Event, Target};
 use tasker_engine::task::StepState;
 use tasker_engine::{AttemptNumber, StepIndex, Task, Timestamp};
+use tasker_telemetry::{attribute, destination, span};
 
 impl Shard {
     /// The spans that are complete with this commit.
@@ -20,8 +21,8 @@ impl Shard {
         }
         let at = committed.entry.at;
         for event in &committed.entry.events {
-            if let Some(span) = spans_of_event(&resident.task, event, at) {
-                self.spans.send(span);
+            if let Some(made) = spans_of_event(&resident.task, event, at) {
+                self.spans.send(made);
             }
         }
     }
@@ -31,9 +32,9 @@ fn spans_of_event(task: &Task, event: &Event, at: Timestamp) -> Option<Span> {
     let workflow = &task.workflow;
     Some(match event {
         Event::TaskAccepted(submission) => {
-            let mut span = base(task, submit_span(task.id), submission.trace.parent, "submit".to_owned(), SpanKind::Server, at, at);
-            span.attributes.push(("tasker.workflow.name", workflow.name.to_string()));
-            span
+            let mut made = base(task, submit_span(task.id), submission.trace.parent, span::SUBMIT.to_owned(), SpanKind::Server, at, at);
+            made.attributes.push((attribute::WORKFLOW_NAME, workflow.name.to_string()));
+            made
         }
         Event::AttemptStarted { step, attempt, .. } => publish(task, *step, *attempt, at),
         Event::StepSucceeded { step, .. } => step_ended(task, *step, at, None),
@@ -56,7 +57,7 @@ fn spans_of_event(task: &Task, event: &Event, at: Timestamp) -> Option<Span> {
 fn publish(task: &Task, step: StepIndex, attempt: AttemptNumber, at: Timestamp) -> Span {
     let definition = task.workflow.step(step);
     let (id, parent) = (publish_span(task.id, step, attempt), Some(step_span(task.id, step)));
-    let mut span = base(task, id, parent, format!("publish {}", definition.capability), SpanKind::Producer, at, at);
+    let mut made = base(task, id, parent, format!("{} {}", span::PUBLISH, definition.capability), SpanKind::Producer, at, at);
     let responders = task.progress(step).closed.iter().find(|closed| closed.attempt == attempt).map(|closed| &closed.target);
     let target = match (&task.progress(step).state, responders) {
         (_, Some(target)) => Some(target),
@@ -64,48 +65,48 @@ fn publish(task: &Task, step: StepIndex, attempt: AttemptNumber, at: Timestamp) 
         _ => None,
     };
     let template = match target {
-        Some(tasker_engine::event::Target::Responders) => "tasker.v1.{namespace}.{system}.call.{capability}",
-        _ => "tasker.v1.{namespace}.{system}.to.{session}",
+        Some(Target::Responders) => destination::CALL,
+        _ => destination::TO_SESSION,
     };
-    span.attributes.extend([
-        ("messaging.system", "nats".to_owned()),
-        ("messaging.operation.name", "publish".to_owned()),
-        ("messaging.operation.type", "send".to_owned()),
-        ("messaging.destination.template", template.to_owned()),
-        ("messaging.message.conversation_id", task.id.to_string()),
-        ("messaging.message.id", format!("{}/{}/{attempt}", task.id, definition.name)),
-        ("tasker.step.name", definition.name.to_string()),
-        ("tasker.attempt.number", attempt.to_string()),
-        ("tasker.capability.name", definition.capability.to_string()),
-        ("tasker.system", definition.system.to_string()),
+    made.attributes.extend([
+        (attribute::MESSAGING_SYSTEM, "nats".to_owned()),
+        (attribute::MESSAGING_OPERATION_NAME, span::PUBLISH.to_owned()),
+        (attribute::MESSAGING_OPERATION_TYPE, "send".to_owned()),
+        (attribute::MESSAGING_DESTINATION_TEMPLATE, template.to_owned()),
+        (attribute::MESSAGING_CONVERSATION_ID, task.id.to_string()),
+        (attribute::MESSAGING_MESSAGE_ID, format!("{}/{}/{attempt}", task.id, definition.name)),
+        (attribute::STEP_NAME, definition.name.to_string()),
+        (attribute::ATTEMPT_NUMBER, attempt.to_string()),
+        (attribute::CAPABILITY_NAME, definition.capability.to_string()),
+        (attribute::SYSTEM, definition.system.to_string()),
     ]);
-    span
+    made
 }
 
 fn step_ended(task: &Task, step: StepIndex, at: Timestamp, error: Option<String>) -> Span {
     let definition = task.workflow.step(step);
     let from = task.progress(step).first_ready_at.unwrap_or(at);
-    let name = format!("step {}", definition.name);
-    let mut span = base(task, step_span(task.id, step), Some(task_span(task.id)), name, SpanKind::Internal, from, at);
-    span.error = error;
-    span.attributes.extend([
-        ("tasker.step.name", definition.name.to_string()),
-        ("tasker.capability.name", definition.capability.to_string()),
-        ("tasker.system", definition.system.to_string()),
+    let name = format!("{} {}", span::STEP, definition.name);
+    let mut made = base(task, step_span(task.id, step), Some(task_span(task.id)), name, SpanKind::Internal, from, at);
+    made.error = error;
+    made.attributes.extend([
+        (attribute::STEP_NAME, definition.name.to_string()),
+        (attribute::CAPABILITY_NAME, definition.capability.to_string()),
+        (attribute::SYSTEM, definition.system.to_string()),
     ]);
-    span
+    made
 }
 
 fn task_ended(task: &Task, at: Timestamp, error: Option<String>) -> Span {
-    let name = format!("task {}", task.workflow.name);
-    let mut span =
+    let name = format!("{} {}", span::TASK, task.workflow.name);
+    let mut made =
         base(task, task_span(task.id), Some(submit_span(task.id)), name, SpanKind::Internal, task.accepted_at, at);
-    span.error = error;
-    span.attributes.extend([
-        ("tasker.workflow.name", task.workflow.name.to_string()),
-        ("tasker.workflow.version", task.workflow.version.to_string()),
+    made.error = error;
+    made.attributes.extend([
+        (attribute::WORKFLOW_NAME, task.workflow.name.to_string()),
+        (attribute::WORKFLOW_VERSION, task.workflow.version.to_string()),
     ]);
-    span
+    made
 }
 
 fn base(
@@ -127,8 +128,8 @@ fn base(
         end,
         error: None,
         attributes: vec![
-            ("tasker.namespace", task.workflow.namespace.to_string()),
-            ("tasker.task.id", task.id.to_string()),
+            (attribute::NAMESPACE, task.workflow.namespace.to_string()),
+            (attribute::TASK_ID, task.id.to_string()),
         ],
     }
 }
