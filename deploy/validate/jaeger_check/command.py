@@ -53,7 +53,7 @@ def _run(given: argparse.Namespace, processes: Processes, scratch: Path) -> int:
     print(f"  ok   a span sent to {otlp} was shown after {probe(otlp, jaeger, given.wait):.1f} s")
     live = workload.Workload(processes, given.tasker, workload.programs(given.rust_worker, given.python), otlp, given.wait)
     findings = _judge(jaeger, live.run(workload.SUCCEEDS), given.wait, given.save)
-    findings += _judge(jaeger, live.run(workload.FAILS), given.wait, None)
+    findings += _judge(jaeger, live.run(workload.FAILS), given.wait, given.save)
     if findings:
         print(f"\n  NOT VALID: {len(findings)} findings")
         return BROKEN
@@ -66,7 +66,8 @@ def _judge(jaeger: Jaeger, ran: Ran, wait_seconds: float, save: Path | None) -> 
     print(f"\n  ok   {ran.task.id} {outcome} in {ran.duration_ms} ms")
     trace, spans, findings = _complete(jaeger, ran, wait_seconds)
     if save and trace is not None:
-        save.write_text(json.dumps({"data": [trace]}, indent=1) + "\n")
+        save.mkdir(parents=True, exist_ok=True)
+        (save / f"{ran.task.workflow}.json").write_text(json.dumps({"data": [trace]}, indent=1) + "\n")
     findings += _seen_by_handlers(ran) + _searchable(jaeger, ran, wait_seconds)
     if spans:
         services = len({span.service for span in spans})
@@ -137,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--python", metavar="FILE", type=Path, default=ROOT / ".venv/bin/python", help="the Python that has the worker SDK installed (default: .venv/bin/python)")
     parser.add_argument("--cache", metavar="DIR", type=Path, default=ROOT / ".tasker/jaeger", help="where our own Jaeger is kept (default: .tasker/jaeger)")
     parser.add_argument("--logs", metavar="DIR", type=Path, default=ROOT / ".tasker/validate-jaeger", help="where the processes' logs go (default: .tasker/validate-jaeger)")
-    parser.add_argument("--save", metavar="FILE", type=Path, help="write the first trace as Jaeger answered it, in JSON")
+    parser.add_argument("--save", metavar="DIR", type=Path, help="write each trace there as Jaeger answered it, in JSON")
     return parser
 
 

@@ -22,10 +22,11 @@ from jaeger_check.span_tree import CLOCKS_DIFFER_US, ExpectedStep, ExpectedTask,
 Json = dict[str, Any]
 
 #: Written with `jaeger --with-own-jaeger --save`; fixtures/README.md says what was taken out.
-CAPTURED: Json = json.loads((HERE / "fixtures/three_languages.json").read_text())["data"][0]
+CAPTURED: Json = json.loads((HERE / "fixtures/validate_jaeger.json").read_text())["data"][0]
+CAPTURED_FAILURE: Json = json.loads((HERE / "fixtures/validate_jaeger_failure.json").read_text())["data"][0]
 TASK = ExpectedTask(
-    id="tsk_1m7yhrzw80000",
-    trace_id="ef7a149993680b5df3e60bf2b79a70a3",
+    id="tsk_1m7yj5dxt0000",
+    trace_id="45e468c7d988a0550a8badd4095a87bd",
     namespace="default",
     workflow="validate_jaeger",
     version="1.0.0",
@@ -35,6 +36,16 @@ TASK = ExpectedTask(
         ExpectedStep("from_typescript", "validate_typescript", "conformance.context"),
         ExpectedStep("back_in_rust", "validate_rust", "conformance.echo"),
     ),
+)
+
+FAILED_TASK = ExpectedTask(
+    id="tsk_1m7yj5ebp0000",
+    trace_id="cd2de923628ef040ddcd3a4f54f99752",
+    namespace="default",
+    workflow="validate_jaeger_failure",
+    version="1.0.0",
+    steps=(ExpectedStep("refused", "validate_python", "conformance.fail", attempts=2, error="refused_on_purpose"),),
+    error="refused_on_purpose",
 )
 
 
@@ -189,6 +200,28 @@ class SpanTree(unittest.TestCase):
         self.assertEqual(2, len(missing))
         self.assertIn("`publish conformance.context` of service `tasker` of step `from_rust`, attempt 2", missing[0])
         self.assertIn("`process conformance.context` of service `validate_rust` of step `from_rust`, attempt 2", missing[1])
+
+    def test_a_failed_task_is_marked_where_it_failed_and_nowhere_else(self) -> None:
+        spans = read_spans(CAPTURED_FAILURE)
+        self.assertEqual([], check(FAILED_TASK, spans))
+        marked = [place for place, span in enumerate(spans) if span.tags.get("error") == "true"]
+        # The task, its step, and the handler in each of two attempts.
+        self.assertEqual(4, len(marked))
+        for place in marked:
+            for name in ("error", "error.type"):
+                with self.subTest(span=spans[place].name, tag=name):
+                    unmarked = list(spans)
+                    unmarked[place] = replace(spans[place], tags={key: value for key, value in spans[place].tags.items() if key != name})
+                    found = check(FAILED_TASK, unmarked)
+                    self.assertEqual(["trace.error_not_marked"], [one.code for one in found])
+                    self.assertIn("refused_on_purpose", found[0].detail)
+
+    def test_each_attempt_has_its_own_producer_and_consumer(self) -> None:
+        spans = read_spans(CAPTURED_FAILURE)
+        second = next(span for span in spans if span.kind == "consumer" and span.tags["tasker.attempt.number"] == "2")
+        first = next(span for span in spans if span.kind == "producer" and span.tags["tasker.attempt.number"] == "1")
+        crossed = [replace(span, parent=first.id) if span is second else span for span in spans]
+        self.assertEqual(["trace.wrong_parent"], [one.code for one in check(FAILED_TASK, crossed)])
 
     def test_an_answer_of_another_form_is_refused(self) -> None:
         for broken in ({"spans": []}, {"processes": {}, "spans": [{"spanID": "1"}]}, {"processes": [], "spans": []}, {"processes": {}, "spans": 3}):
