@@ -105,7 +105,9 @@ async fn connection(stream: TcpStream, router: Router, mut closing: watch::Recei
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_headers(HEAD_LINES_MAX)
-        .max_buf_size(HEAD_BYTES_MAX);
+        .max_header_size(HEAD_BYTES_MAX)
+        // The buffer also takes what follows the head; it must not be the tighter limit.
+        .max_buf_size(2 * HEAD_BYTES_MAX);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
     // The guard that `wait_for` returns must not live across the await below.
     let told = async { drop(closing.wait_for(|closing| *closing).await) };

@@ -22,7 +22,7 @@ pub enum Exit {
     TaskFailed = 6,
     /// The task was not over in the time allowed; it goes on.
     TimedOut = 7,
-    /// No server answered; nothing was sent.
+    /// No server was reached, or only a question was left unanswered; nothing was changed.
     Unreachable = 8,
     /// The request was sent and no answer came: it may or may not have been done.
     OutcomeUnknown = 9,
@@ -39,7 +39,7 @@ Exit codes:
   5  denied: the server or a proxy in front of it refused who is asking
   6  the task failed or was cancelled (--wait, watch, result)
   7  the task was not over in the time allowed; it goes on
-  8  the server could not be reached; nothing was sent
+  8  the server could not be reached, or left a question unanswered; nothing was changed
   9  outcome unknown: sent, no answer; it may or may not have been done";
 
 impl From<Exit> for ExitCode {

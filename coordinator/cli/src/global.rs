@@ -13,7 +13,7 @@ pub struct Global {
     pub server: Url,
 
     /// Namespace to work in
-    #[arg(short, long, global = true, env = "TASKER_NAMESPACE", value_name = "NAME", default_value = "default", value_parser = parse_namespace)]
+    #[arg(short, long, global = true, env = "TASKER_NAMESPACE", value_name = "NAME", default_value = "default", value_parser = parse_namespace, hide_env_values = true)]
     pub namespace: String,
 
     /// How to print data

@@ -5,7 +5,7 @@
 //! use clap::{CommandFactory, Parser};
 //!
 //! #[derive(Parser)]
-//! #[command(name = "tasker", disable_help_subcommand = true, after_help = tasker_cli::EXIT_CODES)]
+//! #[command(name = "tasker", after_help = tasker_cli::EXIT_CODES)]
 //! struct Program {
 //!     #[command(flatten)]
 //!     global: tasker_cli::Global,

@@ -209,7 +209,12 @@ impl Reader {
     }
 
     fn content(&self, line: &[u8]) -> Result<Content, Problem> {
-        let input: Box<RawValue> = serde_json::from_slice(line).map_err(|cause| local("line.not_json", &cause.to_string()))?;
+        let input: Box<RawValue> = serde_json::from_slice(line).map_err(|cause| {
+            // The parser counts from the start of this line, so its `line 1` would mislead.
+            let said = cause.to_string();
+            let what = said.strip_suffix(&format!(" at line {} column {}", cause.line(), cause.column())).unwrap_or(&said);
+            local("line.not_json", &format!("column {}: {what}", cause.column()))
+        })?;
         let key = match &self.keys {
             Keys::Prefix(prefix) => format!("{prefix}-{}", self.number),
             Keys::Field(field) => key_of(&input, field)

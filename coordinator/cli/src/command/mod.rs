@@ -25,7 +25,10 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 /// What the command line can do through a server's public API. Flatten it into the program's own subcommands.
+///
+/// It brings its own `help`, which knows topics and error codes too, so the parser's own is switched off.
 #[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
 pub enum Command {
     /// Check, apply and look at workflows
     #[command(subcommand)]
@@ -74,7 +77,7 @@ Examples:
 
 /// The commands of this library as a program of their own, for help and completion when the real program does not say what it is.
 #[derive(Debug, Parser)]
-#[command(name = "tasker", about = "Coordinate work between systems", disable_help_subcommand = true, after_help = crate::EXIT_CODES)]
+#[command(name = "tasker", about = "Coordinate work between systems", after_help = crate::EXIT_CODES)]
 struct Alone {
     #[command(flatten)]
     global: Global,

@@ -58,23 +58,23 @@ pub struct Submit {
     pub(super) input_lines: Option<String>,
 
     /// With --input-lines: the field whose value is the idempotency key (order_id, or /order/id for an inner one)
-    #[arg(long, value_name = "FIELD", requires = "input_lines", conflicts_with = "key_prefix")]
+    #[arg(long, value_name = "FIELD", conflicts_with_all = ["input", "key_prefix"])]
     pub(super) key_field: Option<String>,
 
     /// With --input-lines: keys are PREFIX-<line number>; without, a new prefix is made for each run
-    #[arg(long, value_name = "PREFIX", requires = "input_lines")]
+    #[arg(long, value_name = "PREFIX", conflicts_with = "input")]
     pub(super) key_prefix: Option<String>,
 
     /// With --input-lines: tasks sent in one request, 1 to 1000
-    #[arg(long, value_name = "N", requires = "input_lines", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", conflicts_with = "input", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(super) batch_size: u16,
 
     /// With --input-lines: requests under way at once, 1 to 64
-    #[arg(long, value_name = "N", requires = "input_lines", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", conflicts_with = "input", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(super) concurrency: u16,
 
     /// With --input-lines: stop once more lines than this were refused
-    #[arg(long, value_name = "N", requires = "input_lines", default_value_t = 100)]
+    #[arg(long, value_name = "N", conflicts_with = "input", default_value_t = 100)]
     pub(super) refused_max: u64,
 }
 

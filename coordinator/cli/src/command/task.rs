@@ -19,7 +19,7 @@ pub enum TaskCommand {
     ///
     /// Prints the task's id on standard output. With --wait also its result, and exits with 6 if it failed or was cancelled, 7 if it was
     /// not over in time. With --input-lines prints an id for each line; running the same command again continues a broken run.
-    #[command(after_help = "\
+    #[command(disable_version_flag = true, after_help = "\
 Examples:
   tasker task submit process_order --input '{\"order_id\":\"A-7\"}'
   tasker task submit process_order --input @order.json --key A-7 --label tenant=acme

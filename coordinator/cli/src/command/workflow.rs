@@ -56,7 +56,7 @@ Examples:
   tasker workflow list -o jsonl | jq -r 'select(.current) | .name'")]
     List,
     /// Show a workflow's graph, or the manifest it was applied from
-    #[command(after_help = "\
+    #[command(disable_version_flag = true, after_help = "\
 Examples:
   tasker workflow show process_order
   tasker workflow show process_order --version 1.9.0

@@ -22,8 +22,9 @@ pub(crate) fn line(event: &Event, look: &Look) -> String {
     let used = head.chars().count() + name.chars().count() + place.chars().count();
     let room = look.width.map_or(DATA_CHARACTERS_MAX, |width| usize::from(width).saturating_sub(used).max(20));
     let rest = format!("{place}{}", text::shorten(&data, room));
-    let name = tone(&event.event).map_or_else(|| name.clone(), |tone| look.paint(tone, &name));
-    format!("{}{name}{}\n", look.paint(Tone::Dim, &head), rest.trim_end())
+    let (name, rest) = if rest.trim_end().is_empty() { (name.trim_end(), "") } else { (name.as_str(), rest.trim_end()) };
+    let name = tone(&event.event).map_or_else(|| name.to_owned(), |tone| look.paint(tone, name));
+    format!("{}{name}{rest}\n", look.paint(Tone::Dim, &head))
 }
 
 fn tone(name: &str) -> Option<Tone> {
