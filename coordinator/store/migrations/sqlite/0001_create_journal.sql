@@ -20,10 +20,10 @@ INSERT INTO coordinator_lease (shard, epoch, holder, taken_at, probed_at) VALUES
 
 -- One row: how much of the journal the projection reflects.
 CREATE TABLE projection (
-    only         INTEGER PRIMARY KEY CHECK (only = 0),
+    sole         INTEGER PRIMARY KEY CHECK (sole = 0),
     projected_to INTEGER NOT NULL
 ) STRICT;
-INSERT INTO projection (only, projected_to) VALUES (0, 0);
+INSERT INTO projection (sole, projected_to) VALUES (0, 0);
 
 -- The projection: tasks as lists and searches see them.
 CREATE TABLE tasks (

@@ -74,7 +74,7 @@ pub const INSERT_LABELS: &str = "INSERT INTO task_labels (namespace, name, value
     SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bigint[])
     ON CONFLICT DO NOTHING";
 
-pub const MARK: &str = "UPDATE projection SET projected_to = $1 WHERE only = 0";
+pub const MARK: &str = "UPDATE projection SET projected_to = $1 WHERE sole = 0";
 
 macro_rules! columns {
     () => {
@@ -128,14 +128,14 @@ pub const SEARCH_LABEL: &str = search!(
 
 /// How many tasks have this label, counted only so far?
 pub const COUNT_LABEL: &str =
-    "SELECT COUNT(*) FROM (SELECT 1 FROM task_labels WHERE namespace = $1 AND name = $2 AND value = $3 LIMIT $4) AS some";
+    "SELECT COUNT(*) FROM (SELECT 1 FROM task_labels WHERE namespace = $1 AND name = $2 AND value = $3 LIMIT $4) AS counted";
 
 pub const TASK_ROW: &str = concat!("SELECT ", columns!(), " FROM tasks AS t WHERE t.id = $1");
 
 /// Where does this task's history end: what does its row say, and what does the journal after the projection's mark say?
 pub const HEAD: &str = "SELECT (SELECT last FROM tasks WHERE id = $1),
     (SELECT MAX(sequence) FROM journal
-     WHERE sequence > (SELECT projected_to FROM projection WHERE only = 0) AND task = $1)";
+     WHERE sequence > (SELECT projected_to FROM projection WHERE sole = 0) AND task = $1)";
 
 /// Which rows come before this one in its task's history, newest first? A row always follows an older one, so the walk ends.
 pub const CHAIN: &str = "WITH RECURSIVE chain (sequence, task, previous, checksum, entry) AS (
@@ -151,7 +151,7 @@ pub const JOURNAL: &str =
     "SELECT sequence, task, previous, checksum, entry FROM journal WHERE sequence > $1 ORDER BY sequence LIMIT $2";
 
 pub const TAIL: &str = "SELECT sequence, task, previous, checksum, entry FROM journal
-    WHERE sequence > (SELECT projected_to FROM projection WHERE only = 0) ORDER BY sequence";
+    WHERE sequence > (SELECT projected_to FROM projection WHERE sole = 0) ORDER BY sequence";
 
 /// Where do the journal and the tasks' numbers end, as far as the projection and the journal's last row say?
 pub const ENDS: &str = "SELECT (SELECT COALESCE(MAX(sequence), 0) FROM journal), (SELECT MAX(id) FROM tasks)";

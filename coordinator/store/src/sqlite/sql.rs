@@ -59,7 +59,7 @@ pub const TASK_ROW: &str = concat!("SELECT ", columns!(), " FROM tasks AS t WHER
 /// Where does this task's history end: what does its row say, and what does the journal after the projection's mark say?
 pub const HEAD: &str = "SELECT (SELECT last FROM tasks WHERE id = ?1),
     (SELECT MAX(sequence) FROM journal
-     WHERE sequence > (SELECT projected_to FROM projection WHERE only = 0) AND task = ?1)";
+     WHERE sequence > (SELECT projected_to FROM projection WHERE sole = 0) AND task = ?1)";
 
 /// Which rows come before this one in its task's history, newest first? A row always follows an older one, so the walk ends.
 pub const CHAIN: &str = "WITH RECURSIVE chain (sequence, task, previous, checksum, entry) AS (
@@ -76,7 +76,7 @@ pub const JOURNAL: &str =
     "SELECT sequence, task, previous, checksum, entry FROM journal WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
 
 pub const TAIL: &str = "SELECT sequence, task, previous, checksum, entry FROM journal
-    WHERE sequence > (SELECT projected_to FROM projection WHERE only = 0) ORDER BY sequence";
+    WHERE sequence > (SELECT projected_to FROM projection WHERE sole = 0) ORDER BY sequence";
 
 /// Where do the journal and the tasks' numbers end, as far as the projection and the journal's last row say?
 pub const ENDS: &str = "SELECT (SELECT COALESCE(MAX(sequence), 0) FROM journal), (SELECT MAX(id) FROM tasks)";

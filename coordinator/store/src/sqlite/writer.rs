@@ -170,7 +170,7 @@ fn project(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()>
         }
     }
     if let Some(mark) = batch.projected_to {
-        transaction.prepare_cached("UPDATE projection SET projected_to = ?1 WHERE only = 0")?.execute([mark])?;
+        transaction.prepare_cached("UPDATE projection SET projected_to = ?1 WHERE sole = 0")?.execute([mark])?;
     }
     Ok(())
 }
