@@ -56,7 +56,8 @@ fn step(draft: StepDraft, depends_on: &BTreeSet<usize>, systems: &[DeclaredSyste
 }
 
 /// Everything the manifest says, with defaults filled in: two manifests that mean the same have the same definition, whatever their
-/// comments, key order and spelling. The namespace is not part of it, because the same file may be applied in several.
+/// comments, key order and spelling. A step's contract is not repeated: its owner's capability says it, and ten thousand copies of a
+/// large schema would be a bomb. The namespace is not part of it, because the same file may be applied in several.
 fn definition(
     workflow: &Workflow,
     inputs: &[Option<Value>],
@@ -76,7 +77,6 @@ fn definition(
                 "capability": step.capability.as_str(),
                 "depends_on": depends_on,
                 "input": input,
-                "contract": step.contract.to_json(),
                 "timeout": timeouts(&step.timeouts),
                 "retry": {
                     "kind": kind_word(step.retry.backoff),

@@ -22,6 +22,7 @@ mod report;
 mod retry;
 mod scalar;
 mod schema;
+mod schema_cost;
 mod steps;
 mod suggest;
 mod systems;

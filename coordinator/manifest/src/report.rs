@@ -86,10 +86,15 @@ impl<'s> Report<'s> {
         self.failed
     }
 
+    /// Whether further problems are only counted, so that work on their wording is wasted.
+    pub fn is_full(&self) -> bool {
+        self.diagnostics.len() >= DIAGNOSTICS_MAX
+    }
+
     /// Adds a problem, unless it was reported before: a node that is reached through many aliases is wrong once.
     pub fn add(&mut self, problem: Problem) {
         self.failed |= problem.code.severity == Severity::Error;
-        if self.diagnostics.len() >= DIAGNOSTICS_MAX {
+        if self.is_full() {
             self.dropped += 1;
             return;
         }

@@ -3,6 +3,7 @@
 use crate::codes;
 use crate::fields::{entries, short};
 use crate::report::{Place, Problem, Report};
+use crate::schema_cost::{self, TooDear};
 use crate::suggest::nearest;
 use crate::yaml::{Kind, Node};
 use serde_json::{Map, Value, json};
@@ -14,8 +15,9 @@ use tasker_engine::ids::Digest;
 const SCHEMA_NODES_MAX: usize = 50_000;
 /// What compiling even an empty schema costs, in nodes.
 const SCHEMA_COST: usize = 5;
-/// The most `pattern`s compiled for one manifest: a hostile one of a few bytes costs milliseconds.
-const PATTERNS_MAX: usize = 200;
+/// The most characters of patterns compiled for one manifest, counted repetitions written out: `(?:.{30}){30}` is 3,600 of them
+/// and costs milliseconds.
+const PATTERNS_MAX: u64 = 60_000;
 /// The most complaints about one schema.
 const COMPLAINTS_MAX: usize = 10;
 
@@ -25,7 +27,7 @@ const TYPES: [&str; 7] = ["string", "integer", "number", "boolean", "object", "a
 pub(crate) struct Schemas {
     compiled: HashMap<Digest, Schema>,
     nodes_left: usize,
-    patterns_left: usize,
+    patterns_left: u64,
     /// Said once; every later schema would say the same.
     exhausted: bool,
 }
@@ -46,17 +48,26 @@ impl Schemas {
         if self.exhausted {
             return None;
         }
-        let patterns = count_patterns(&source);
+        let patterns = schema_cost::patterns(&source);
         let enough = self.nodes_left.checked_sub(node.size() + SCHEMA_COST).zip(self.patterns_left.checked_sub(patterns));
         let Some((nodes_left, patterns_left)) = enough else {
             self.exhausted = true;
             let message = format!(
-                "the schemas of the manifest have more than {SCHEMA_NODES_MAX} nodes or more than {PATTERNS_MAX} patterns together"
+                "the schemas of the manifest have more than {SCHEMA_NODES_MAX} nodes, or patterns of more than {PATTERNS_MAX} characters with repetitions written out"
             );
             report.add(Problem::new(&codes::TOO_MANY_SCHEMAS, node.mark(), message).hint("describe less, or split the manifest"));
             return None;
         };
         (self.nodes_left, self.patterns_left) = (nodes_left, patterns_left);
+        if let Err(dear) = schema_cost::check_references(&source) {
+            let pointer = match &dear {
+                TooDear::InnerId(pointer) | TooDear::Reference(pointer) => pointer.as_str(),
+                TooDear::Evaluations => "",
+            };
+            let place = locate(node, pointer);
+            report.add(problem_at(place, pointer, what, &dear.to_string(), None));
+            return None;
+        }
         match Schema::compile(source.clone()) {
             Ok(schema) => {
                 self.compiled.insert(digest, schema.clone());
@@ -104,21 +115,6 @@ pub(crate) fn locate<'n>(node: &'n Node, pointer: &str) -> &'n Node {
         }
     }
     found
-}
-
-fn count_patterns(schema: &Value) -> usize {
-    match schema {
-        Value::Object(members) => members
-            .iter()
-            .map(|(key, member)| match (key.as_str(), member) {
-                ("pattern", Value::String(_)) => 1,
-                ("patternProperties", Value::Object(patterns)) => patterns.len() + count_patterns(member),
-                _ => count_patterns(member),
-            })
-            .sum(),
-        Value::Array(items) => items.iter().map(count_patterns).sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
-    }
 }
 
 /// Says what is wrong with a schema that did not compile, at each place that can be found.
@@ -181,7 +177,7 @@ fn problem_at(node: &Node, pointer: &str, what: &str, complaint: &str, suggestio
                 .hint("the types are `string`, `integer`, `number`, `boolean`, `object`, `array`, `null`")
                 .nearest(suggestion)
         }
-        _ => Problem::new(&codes::BAD_SCHEMA, place, format!("{what} is not a JSON Schema{at}: {}", short(complaint)))
+        _ => Problem::new(&codes::BAD_SCHEMA, place, format!("{what} cannot be used{at}: {complaint}"))
             .hint("schemas are JSON Schema 2020-12; see https://json-schema.org/understanding-json-schema"),
     }
 }

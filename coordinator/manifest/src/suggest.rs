@@ -8,7 +8,7 @@ const NAME_MAX: usize = 64;
 /// The candidate that is nearest to a name, if one is near: at most a third of the characters differ.
 pub(crate) fn nearest<'c>(report: &mut Report<'_>, name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let written: Vec<char> = name.chars().take(NAME_MAX + 1).collect();
-    if written.len() > NAME_MAX {
+    if written.len() > NAME_MAX || report.is_full() {
         return None;
     }
     let mut best: Option<(usize, &str)> = None;
