@@ -5,7 +5,7 @@
 //! `task.input.lines`, which most mappings are, never enter CEL at all.
 
 use crate::ids::StepName;
-use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,6 +19,16 @@ struct Compiled {
     form: Form,
     steps: BTreeSet<StepName>,
     nesting: usize,
+    ranges: Vec<Vec<Place>>,
+}
+
+/// One piece of the way from the root to what a comprehension ranges over.
+#[derive(Debug, Clone, PartialEq)]
+enum Place {
+    /// A field by name.
+    Field(String),
+    /// Any element.
+    Each,
 }
 
 enum Form {
@@ -91,7 +101,7 @@ impl Expression {
         }
         let program = cel::Program::compile(source).map_err(|errors| syntax_error(&errors))?;
         let mut survey = Survey::default();
-        survey.walk(program.expression(), 0, &mut Vec::new())?;
+        survey.walk(program.expression(), 0, &mut Bound::new())?;
         let form = match plain_path(program.expression()) {
             Some(path) => Form::Path(path),
             None => Form::Cel(program),
@@ -101,6 +111,7 @@ impl Expression {
             form,
             steps: survey.steps,
             nesting: survey.nesting,
+            ranges: survey.ranges,
         })))
     }
 
@@ -151,7 +162,23 @@ impl Expression {
         Ok(value)
     }
 
+    /// The members of an object have no order, so what ranges over one could differ from run to run.
+    fn refuse_objects(&self, range: &[Place], scope: &dyn Scope) -> Result<(), NoValue> {
+        let (root, rest) = match range {
+            [Place::Field(task), Place::Field(_), rest @ ..] if task == "task" => (Some(scope.task_input()), rest),
+            [Place::Field(_), Place::Field(step), Place::Field(_), rest @ ..] => (scope.step_result(step), rest),
+            _ => (None, range),
+        };
+        match root.is_some_and(|root| leads_to_object(root, rest)) {
+            true => Err(self.no_value("it ranges over an object, whose members have no order; range over a list")),
+            false => Ok(()),
+        }
+    }
+
     fn run(&self, program: &cel::Program, scope: &dyn Scope) -> Result<Value, NoValue> {
+        for range in &self.0.ranges {
+            self.refuse_objects(range, scope)?;
+        }
         let longest = self.0.nesting.checked_sub(1).map(|level| Self::LIST_MAX[level]);
         let admit = |value: &Value| match longest {
             Some(max) if longest_list(value) > max => {
@@ -231,6 +258,18 @@ fn to_cel(value: &Value) -> cel::Value {
     }
 }
 
+fn leads_to_object(value: &Value, way: &[Place]) -> bool {
+    match way {
+        [] => value.is_object(),
+        [Place::Field(name), rest @ ..] => value.get(name).is_some_and(|field| leads_to_object(field, rest)),
+        [Place::Each, rest @ ..] => match value {
+            Value::Array(items) => items.iter().any(|item| leads_to_object(item, rest)),
+            Value::Object(members) => members.values().any(|member| leads_to_object(member, rest)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        },
+    }
+}
+
 /// `a.b.c` as its names; anything else is none.
 fn plain_path(expression: &IdedExpr) -> Option<Vec<String>> {
     match &expression.expr {
@@ -244,21 +283,25 @@ fn plain_path(expression: &IdedExpr) -> Option<Vec<String>> {
     }
 }
 
+/// The variables of the comprehensions around a node, and where their values come from; none if they are computed.
+type Bound = Vec<(String, Option<Vec<Place>>)>;
+
 #[derive(Default)]
 struct Survey {
     nodes: usize,
     nesting: usize,
     steps: BTreeSet<StepName>,
+    ranges: Vec<Vec<Place>>,
 }
 
 impl Survey {
-    fn walk(&mut self, node: &IdedExpr, depth: usize, bound: &mut Vec<String>) -> Result<(), InvalidExpression> {
+    fn walk(&mut self, node: &IdedExpr, depth: usize, bound: &mut Bound) -> Result<(), InvalidExpression> {
         self.nodes += 1;
         if self.nodes > Expression::NODES_MAX {
             return Err(InvalidExpression::TooLarge);
         }
         if let Some(path) = plain_path(node)
-            && !bound.contains(&path[0])
+            && bound.iter().all(|(variable, _)| *variable != path[0])
         {
             return self.name(&path);
         }
@@ -274,35 +317,43 @@ impl Survey {
             Expr::List(list) => list.elements.iter().try_for_each(|element| self.walk(element, depth, bound)),
             Expr::Map(map) => map.entries.iter().try_for_each(|entry| self.entry(&entry.expr, depth, bound)),
             Expr::Struct(given) => given.entries.iter().try_for_each(|entry| self.entry(&entry.expr, depth, bound)),
-            Expr::Comprehension(comprehension) => {
-                let depth = depth + 1;
-                self.nesting = self.nesting.max(depth);
-                if depth > Expression::NESTING_MAX {
-                    return Err(InvalidExpression::TooNested);
-                }
-                if !is_plain_range(&comprehension.iter_range) {
-                    return Err(InvalidExpression::ComputedRange);
-                }
-                self.walk(&comprehension.iter_range, depth - 1, bound)?;
-                let outer = bound.len();
-                bound.push(comprehension.iter_var.clone());
-                bound.extend(comprehension.iter_var2.clone());
-                bound.push(comprehension.accu_var.clone());
-                for inner in [
-                    &comprehension.accu_init,
-                    &comprehension.loop_cond,
-                    &comprehension.loop_step,
-                    &comprehension.result,
-                ] {
-                    self.walk(inner, depth, bound)?;
-                }
-                bound.truncate(outer);
-                Ok(())
-            }
+            Expr::Comprehension(comprehension) => self.comprehension(comprehension, depth + 1, bound),
         }
     }
 
-    fn entry(&mut self, entry: &EntryExpr, depth: usize, bound: &mut Vec<String>) -> Result<(), InvalidExpression> {
+    fn comprehension(
+        &mut self,
+        comprehension: &ComprehensionExpr,
+        depth: usize,
+        bound: &mut Bound,
+    ) -> Result<(), InvalidExpression> {
+        self.nesting = self.nesting.max(depth);
+        if depth > Expression::NESTING_MAX {
+            return Err(InvalidExpression::TooNested);
+        }
+        let range = range_of(&comprehension.iter_range, bound)?;
+        self.walk(&comprehension.iter_range, depth - 1, bound)?;
+        let element = range.clone().map(|mut way| {
+            way.push(Place::Each);
+            way
+        });
+        self.ranges.extend(range);
+        let outer = bound.len();
+        bound.push((comprehension.iter_var.clone(), element.clone()));
+        bound.extend(comprehension.iter_var2.clone().map(|variable| (variable, element)));
+        bound.push((comprehension.accu_var.clone(), None));
+        let inner = [
+            &comprehension.accu_init,
+            &comprehension.loop_cond,
+            &comprehension.loop_step,
+            &comprehension.result,
+        ];
+        inner.into_iter().try_for_each(|inner| self.walk(inner, depth, bound))?;
+        bound.truncate(outer);
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &EntryExpr, depth: usize, bound: &mut Bound) -> Result<(), InvalidExpression> {
         match entry {
             EntryExpr::StructField(field) => self.walk(&field.value, depth, bound),
             EntryExpr::MapEntry(entry) => {
@@ -325,16 +376,42 @@ impl Survey {
     }
 }
 
-fn is_plain_range(range: &IdedExpr) -> bool {
+/// Where the values of a range come from; none for a list that is written out or made by `map`.
+///
+/// # Errors
+/// If it is computed in any other way: its length, or whether it is a list at all, could not be known beforehand.
+fn range_of(range: &IdedExpr, bound: &Bound) -> Result<Option<Vec<Place>>, InvalidExpression> {
     match &range.expr {
-        Expr::Ident(_) | Expr::Comprehension(_) => true,
-        Expr::Select(select) => is_plain_range(&select.operand),
-        Expr::List(list) => list.elements.iter().all(|element| !matches!(element.expr, Expr::Comprehension(_))),
-        Expr::Call(call) => call.func_name == "_[_]" && call.args.iter().all(|argument| {
-            matches!(argument.expr, Expr::Literal(_)) || is_plain_range(argument)
-        }),
-        _ => false,
+        Expr::Ident(name) => match bound.iter().rev().find(|(variable, _)| variable == name) {
+            Some((_, Some(way))) => Ok(Some(way.clone())),
+            Some((_, None)) => Err(InvalidExpression::ComputedRange),
+            None => Ok(Some(vec![Place::Field(name.clone())])),
+        },
+        Expr::Select(select) => {
+            let mut way = range_of(&select.operand, bound)?.ok_or(InvalidExpression::ComputedRange)?;
+            way.push(Place::Field(select.field.clone()));
+            Ok(Some(way))
+        }
+        Expr::Call(call) if call.func_name == "_[_]" => {
+            let list = call.args.first().ok_or(InvalidExpression::ComputedRange)?;
+            let mut way = range_of(list, bound)?.ok_or(InvalidExpression::ComputedRange)?;
+            way.push(Place::Each);
+            Ok(Some(way))
+        }
+        Expr::Comprehension(inner) if keeps_elements(inner) => range_of(&inner.iter_range, bound),
+        Expr::Comprehension(_) => Ok(None),
+        Expr::List(list) if list.elements.iter().all(|element| !matches!(element.expr, Expr::Comprehension(_))) => Ok(None),
+        _ => Err(InvalidExpression::ComputedRange),
     }
+}
+
+/// Whether a comprehension is a `filter`: what it appends is its own variable.
+fn keeps_elements(comprehension: &ComprehensionExpr) -> bool {
+    let Expr::Call(choice) = &comprehension.loop_step.expr else { return false };
+    let appended = choice.args.get(1).filter(|_| choice.func_name == "_?_:_");
+    let Some(Expr::Call(sum)) = appended.map(|appended| &appended.expr) else { return false };
+    let Some(Expr::List(list)) = sum.args.get(1).map(|appended| &appended.expr) else { return false };
+    matches!(list.elements.as_slice(), [IdedExpr { expr: Expr::Ident(name), .. }] if *name == comprehension.iter_var)
 }
 
 #[cfg(test)]
@@ -401,6 +478,20 @@ mod tests {
         for unknown in ["foo", "task.output", "steps", "steps.charge", "task", "item.x", "env.HOME"] {
             assert_eq!(compile(unknown), Some(InvalidExpression::UnknownName(unknown.into())), "{unknown}");
         }
+    }
+
+    #[test]
+    fn ranging_over_an_object_has_no_value_because_its_order_is_not_defined() {
+        let given = Given(json!({ "m": { "b": 1, "a": 2 }, "lines": [{ "tags": ["x"], "more": { "k": 1 } }] }), json!({}));
+        let value = |source: &str| Expression::compile(source).expect("valid").evaluate(&given).map_err(|error| error.to_string());
+        assert!(value("task.input.m.map(k, k)").expect_err("an object").contains("ranges over an object"));
+        assert!(value("task.input.lines.exists(line, line.more.all(k, k == 'k'))").expect_err("an object").contains("ranges over an object"));
+        let filtered = "task.input.lines.filter(line, true).map(line, line.more.map(k, k))";
+        assert!(value(filtered).expect_err("an object").contains("ranges over an object"));
+        assert_eq!(value("task.input.lines.map(line, line.tags.map(tag, tag + '!'))"), Ok(json!([["x!"]])));
+        assert_eq!(value("[1, 2].map(n, n * 2)"), Ok(json!([2, 4])));
+        let computed = "task.input.lines.map(line, line.more).map(more, more.map(k, k))";
+        assert_eq!(Expression::compile(computed).err(), Some(InvalidExpression::ComputedRange));
     }
 
     #[test]

@@ -91,14 +91,35 @@ pub struct Span {
     pub name: String,
     /// OpenTelemetry's kind.
     pub kind: SpanKind,
-    /// From.
+    /// From the first microsecond of this millisecond.
     pub start: Timestamp,
-    /// To.
+    /// To the last microsecond of this millisecond: what happened within the span, on another machine's finer clock, lies inside it.
     pub end: Timestamp,
     /// The error code, if it ended badly.
     pub error: Option<String>,
     /// Names from the `telemetry` room.
-    pub attributes: Vec<(&'static str, String)>,
+    pub attributes: Vec<(&'static str, Attribute)>,
+}
+
+/// The value of an attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attribute {
+    /// A word or an id.
+    Text(String),
+    /// A count.
+    Number(i64),
+}
+
+impl From<String> for Attribute {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<u32> for Attribute {
+    fn from(number: u32) -> Self {
+        Self::Number(number.into())
+    }
 }
 
 /// OpenTelemetry's kinds, as far as they are used.

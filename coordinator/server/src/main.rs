@@ -3,6 +3,7 @@
 //! The only place that knows all rooms; it holds no logic of its own. Start reading at [`coordinator`].
 
 mod args;
+mod bench;
 mod check;
 mod configuration;
 mod coordinator;
@@ -38,6 +39,8 @@ async fn run(cli: Cli) -> ExitCode {
         TopCommand::Debug(DebugCommand::Ask(question)) => {
             return tasker_cli::run(tasker_cli::Command::Debug(question), cli.global).await;
         }
+        TopCommand::Bench(given) => bench::run(given, cli.global.output).await,
+        TopCommand::BenchWorker(given) => bench::worker::run(given).await,
         TopCommand::Ask(command) => return tasker_cli::run(command, cli.global).await,
     };
     outcome.unwrap_or_else(|error| {

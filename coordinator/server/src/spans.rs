@@ -7,7 +7,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter, SpanLinks};
 use std::time::{Duration, SystemTime};
 use tasker_engine::Timestamp;
-use tasker_runtime::trace::{Span, SpanKind, SpanSink};
+use tasker_runtime::trace::{Attribute, Span, SpanKind, SpanSink};
 use tasker_telemetry::{SERVICE_NAME, attribute};
 use tokio::sync::mpsc;
 
@@ -98,7 +98,7 @@ fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
         TraceState::default(),
     );
     let mut attributes: Vec<KeyValue> =
-        span.attributes.into_iter().map(|(name, value)| KeyValue::new(name, value)).collect();
+        span.attributes.into_iter().map(attribute_of).collect();
     let status = match span.error {
         None => Status::Unset,
         Some(code) => {
@@ -117,13 +117,20 @@ fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
         },
         name: span.name.into(),
         start_time: time(span.start),
-        end_time: time(span.end),
+        end_time: time(span.end) + Duration::from_micros(999),
         attributes,
         dropped_attributes_count: 0,
         events: SpanEvents::default(),
         links: SpanLinks::default(),
         status,
         instrumentation_scope: scope.clone(),
+    }
+}
+
+fn attribute_of((name, value): (&'static str, Attribute)) -> KeyValue {
+    match value {
+        Attribute::Text(text) => KeyValue::new(name, text),
+        Attribute::Number(number) => KeyValue::new(name, number),
     }
 }
 

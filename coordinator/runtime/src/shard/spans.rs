@@ -33,7 +33,7 @@ fn spans_of_event(task: &Task, event: &Event, at: Timestamp) -> Option<Span> {
     Some(match event {
         Event::TaskAccepted(submission) => {
             let mut made = base(task, submit_span(task.id), submission.trace.parent, span::SUBMIT.to_owned(), SpanKind::Server, at, at);
-            made.attributes.push((attribute::WORKFLOW_NAME, workflow.name.to_string()));
+            made.attributes.push((attribute::WORKFLOW_NAME, workflow.name.to_string().into()));
             made
         }
         Event::AttemptStarted { step, attempt, .. } => publish(task, *step, *attempt, at),
@@ -69,16 +69,16 @@ fn publish(task: &Task, step: StepIndex, attempt: AttemptNumber, at: Timestamp) 
         _ => destination::TO_SESSION,
     };
     made.attributes.extend([
-        (attribute::MESSAGING_SYSTEM, "nats".to_owned()),
-        (attribute::MESSAGING_OPERATION_NAME, span::PUBLISH.to_owned()),
-        (attribute::MESSAGING_OPERATION_TYPE, "send".to_owned()),
-        (attribute::MESSAGING_DESTINATION_TEMPLATE, template.to_owned()),
-        (attribute::MESSAGING_CONVERSATION_ID, task.id.to_string()),
-        (attribute::MESSAGING_MESSAGE_ID, format!("{}/{}/{attempt}", task.id, definition.name)),
-        (attribute::STEP_NAME, definition.name.to_string()),
-        (attribute::ATTEMPT_NUMBER, attempt.to_string()),
-        (attribute::CAPABILITY_NAME, definition.capability.to_string()),
-        (attribute::SYSTEM, definition.system.to_string()),
+        (attribute::MESSAGING_SYSTEM, "nats".to_owned().into()),
+        (attribute::MESSAGING_OPERATION_NAME, span::PUBLISH.to_owned().into()),
+        (attribute::MESSAGING_OPERATION_TYPE, "send".to_owned().into()),
+        (attribute::MESSAGING_DESTINATION_TEMPLATE, template.to_owned().into()),
+        (attribute::MESSAGING_CONVERSATION_ID, task.id.to_string().into()),
+        (attribute::MESSAGING_MESSAGE_ID, format!("{}/{}/{attempt}", task.id, definition.name).into()),
+        (attribute::STEP_NAME, definition.name.to_string().into()),
+        (attribute::ATTEMPT_NUMBER, attempt.0.into()),
+        (attribute::CAPABILITY_NAME, definition.capability.to_string().into()),
+        (attribute::SYSTEM, definition.system.to_string().into()),
     ]);
     made
 }
@@ -90,9 +90,9 @@ fn step_ended(task: &Task, step: StepIndex, at: Timestamp, error: Option<String>
     let mut made = base(task, step_span(task.id, step), Some(task_span(task.id)), name, SpanKind::Internal, from, at);
     made.error = error;
     made.attributes.extend([
-        (attribute::STEP_NAME, definition.name.to_string()),
-        (attribute::CAPABILITY_NAME, definition.capability.to_string()),
-        (attribute::SYSTEM, definition.system.to_string()),
+        (attribute::STEP_NAME, definition.name.to_string().into()),
+        (attribute::CAPABILITY_NAME, definition.capability.to_string().into()),
+        (attribute::SYSTEM, definition.system.to_string().into()),
     ]);
     made
 }
@@ -103,8 +103,8 @@ fn task_ended(task: &Task, at: Timestamp, error: Option<String>) -> Span {
         base(task, task_span(task.id), Some(submit_span(task.id)), name, SpanKind::Internal, task.accepted_at, at);
     made.error = error;
     made.attributes.extend([
-        (attribute::WORKFLOW_NAME, task.workflow.name.to_string()),
-        (attribute::WORKFLOW_VERSION, task.workflow.version.to_string()),
+        (attribute::WORKFLOW_NAME, task.workflow.name.to_string().into()),
+        (attribute::WORKFLOW_VERSION, task.workflow.version.to_string().into()),
     ]);
     made
 }
@@ -128,8 +128,8 @@ fn base(
         end,
         error: None,
         attributes: vec![
-            (attribute::NAMESPACE, task.workflow.namespace.to_string()),
-            (attribute::TASK_ID, task.id.to_string()),
+            (attribute::NAMESPACE, task.workflow.namespace.to_string().into()),
+            (attribute::TASK_ID, task.id.to_string().into()),
         ],
     }
 }
