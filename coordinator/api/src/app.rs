@@ -15,7 +15,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tasker_engine::Namespace;
-use tasker_runtime::operations::Operations;
+use tasker_runtime::operations::{Operations, Unavailable};
 use tokio::sync::Semaphore;
 
 /// How the API presents itself.
@@ -87,6 +87,7 @@ impl App {
             Problem::new(Code::CoordinatorBusy, detail)
         })
         .await
+        .map_err(unchanged)
     }
 
     /// Waits for a change to be committed, but not for ever.
@@ -107,6 +108,14 @@ impl App {
     /// See [`request::Query::read`].
     pub(crate) fn query(&self, ask: &Ask, known: &[&str]) -> Result<request::Query, Problem> {
         ask.query(known, &self.options.default_namespace)
+    }
+}
+
+/// A question changes nothing: if the loop ended before it answered, that is no unknown outcome but a coordinator that stops.
+fn unchanged(problem: Problem) -> Problem {
+    match problem.code {
+        Code::OutcomeUnknown => Unavailable::Draining.into(),
+        _ => problem,
     }
 }
 
@@ -181,4 +190,23 @@ pub(crate) fn route_unknown(path: &str) -> Problem {
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
     let detail = format!("`{}` does not take {}", request::query::cut(uri.path()), request::query::cut(method.as_str()));
     Problem::new(Code::MethodNotAllowed, detail).with_hint("the header Allow names the methods it takes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operation_that_never_answers_is_given_up_with_a_time_to_come_back() {
+        let late = || Problem::new(Code::OutcomeUnknown, "late");
+        let never = std::future::pending::<Result<(), Problem>>();
+        let problem = within(CHANGE_TIME_MAX, never, late).await.expect_err("never answered");
+        assert_eq!((problem.code, problem.retry_after), (Code::OutcomeUnknown, Some(NO_ANSWER_RETRY_AFTER)));
+    }
+
+    #[test]
+    fn a_question_never_has_an_unknown_outcome() {
+        assert_eq!(unchanged(Unavailable::Unknown.into()).code, Code::CoordinatorDraining);
+        assert_eq!(unchanged(Unavailable::Read("disk".into()).into()).code, Code::StoreUnreadable);
+    }
 }

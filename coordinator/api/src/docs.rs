@@ -144,6 +144,22 @@ mod tests {
     }
 
     #[test]
+    fn the_document_and_the_table_of_routes_name_the_same_paths() {
+        let table: BTreeSet<&str> =
+            include_str!("app.rs").lines().filter_map(|line| line.trim().strip_prefix(".route(\"")?.split('"').next()).collect();
+        let document = parsed();
+        let paths: BTreeSet<&str> = document["paths"]
+            .as_object()
+            .expect("paths")
+            .keys()
+            // Verbs are told apart by the handler of the path that they are appended to.
+            .map(|path| path.strip_suffix(":cancel").or(path.strip_suffix(":retry")).unwrap_or(path))
+            .collect();
+        let itself = BTreeSet::from(["/openapi.json", "/docs", "/docs/", "/docs/{file}"]);
+        assert_eq!(&table - &itself, paths);
+    }
+
+    #[test]
     fn every_operation_has_a_name_of_its_own_and_a_sentence() {
         let document = parsed();
         let mut names = BTreeSet::new();

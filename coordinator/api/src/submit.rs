@@ -248,6 +248,10 @@ fn share(body: &Bytes, input: &str) -> Bytes {
 
 /// Moves the places of a problem below a pointer.
 fn moved(mut problem: Problem, below: &str) -> Problem {
+    // The detail of a problem at one place begins with its pointer.
+    if problem.errors.first().is_some_and(|place| !place.pointer.is_empty() && problem.detail.starts_with(&place.pointer)) {
+        problem.detail.insert_str(0, below);
+    }
     for place in &mut problem.errors {
         place.pointer.insert_str(0, below);
     }
@@ -300,6 +304,7 @@ mod tests {
         assert_eq!((first.idempotency_key.as_deref(), first.traceparent.as_deref()), (Some("a"), Some("00-x")));
         let problem = moved(read[1].clone().expect_err("unknown member"), "/tasks/1");
         assert_eq!((problem.code, problem.errors[0].pointer.as_str()), (Code::RequestUnknownField, "/tasks/1/inputs"));
+        assert!(problem.detail.starts_with("/tasks/1/inputs: "), "{}", problem.detail);
         assert_eq!(moved(read[2].clone().expect_err("a number"), "/tasks/2").errors[0].pointer, "/tasks/2");
     }
 
