@@ -153,7 +153,7 @@ fn write(value: &Value, text: &mut String) {
         }
         Value::Object(members) => {
             let mut sorted: Vec<_> = members.iter().collect();
-            sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+            sorted.sort_by_key(|(name, _)| *name);
             text.push('{');
             for (place, (name, member)) in sorted.into_iter().enumerate() {
                 if place > 0 {

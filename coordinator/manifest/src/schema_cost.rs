@@ -232,7 +232,7 @@ fn pattern(text: &str) -> u64 {
             }
             '[' => {
                 let mut escaped = true; // The first character belongs to the class even if it is `]`.
-                while let Some(next) = rest.next() {
+                for next in rest.by_ref() {
                     if next == ']' && !escaped {
                         break;
                     }

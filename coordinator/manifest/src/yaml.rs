@@ -37,7 +37,7 @@ pub(crate) enum Kind {
     Number(Number, String),
     Text(String),
     List(Vec<Rc<Node>>),
-    Map(Vec<(Key, Rc<Node>)>),
+    Map(Entries),
     /// Already reported; whoever meets it says nothing more.
     Invalid,
 }
@@ -75,6 +75,9 @@ impl Node {
     }
 }
 
+/// A mapping in the order of the file.
+type Entries = Vec<(Key, Rc<Node>)>;
+
 /// The parse cannot go on; the reason is reported.
 struct Stopped;
 
@@ -107,8 +110,7 @@ struct Tree<'r, 's> {
 impl<'s> Tree<'_, 's> {
     fn document(&mut self) -> Result<Rc<Node>, Stopped> {
         let mut root = None;
-        loop {
-            let Some(next) = self.parser.next_event() else { break };
+        while let Some(next) = self.parser.next_event() {
             let (event, span) = next.map_err(|error| self.syntax(&error))?;
             match event {
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd if root.is_none() => {}
@@ -184,8 +186,8 @@ impl<'s> Tree<'_, 's> {
         }
     }
 
-    fn map(&mut self, depth: usize) -> Result<(Vec<(Key, Rc<Node>)>, usize), Stopped> {
-        let mut entries: Vec<(Key, Rc<Node>)> = Vec::new();
+    fn map(&mut self, depth: usize) -> Result<(Entries, usize), Stopped> {
+        let mut entries: Entries = Vec::new();
         let mut lines: HashMap<String, usize> = HashMap::new();
         loop {
             let key = match self.next()? {
