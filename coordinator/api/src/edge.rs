@@ -143,7 +143,7 @@ mod tests {
         let router = Router::new()
             .route("/panics", get(panics))
             .route("/refuses/{id}", get(refuses))
-            .route("/hangs", get(|| std::future::pending::<Response>()))
+            .route("/hangs", get(std::future::pending::<Response>))
             .layer(axum::middleware::from_fn_with_state(edge, guard));
         (router, metrics)
     }

@@ -53,7 +53,7 @@ pub(crate) enum BatchItem {
     /// It was not.
     Refused {
         /// Why; pointers start at the batch.
-        problem: ProblemBody,
+        problem: Box<ProblemBody>,
     },
 }
 
@@ -171,7 +171,7 @@ pub(crate) async fn batch(State(app): State<App>, ask: Ask, body: Body) -> Resul
             Err(problem) => {
                 let base = &app.options.documentation_base;
                 let problem = moved(problem, &format!("/tasks/{place}")).body(base, ask.uri.path(), &ask.request_id.0);
-                BatchItem::Refused { problem }
+                BatchItem::Refused { problem: Box::new(problem) }
             }
         }
     });

@@ -25,11 +25,11 @@ pub struct Problem {
     /// What happened this time, in one or two sentences.
     pub detail: String,
     /// What to do about it.
-    pub hint: Option<String>,
+    pub hint: Option<Box<str>>,
     /// The single places in the request.
     pub errors: Vec<Place>,
     /// What the manifest checker found.
-    pub diagnostics: Vec<Diagnostic>,
+    pub diagnostics: Box<[Diagnostic]>,
     /// When trying again makes sense.
     pub retry_after: Option<Duration>,
     /// For the header `Allow` of a 405.
@@ -74,7 +74,7 @@ impl Problem {
             detail: detail.into(),
             hint: None,
             errors: Vec::new(),
-            diagnostics: Vec::new(),
+            diagnostics: Box::default(),
             retry_after: None,
             allow: None,
         }
@@ -86,13 +86,13 @@ impl Problem {
             "" => place.message.clone(),
             pointer => format!("{pointer}: {}", place.message),
         };
-        let hint = place.hint.clone();
+        let hint = place.hint.as_deref().map(Into::into);
         Self { errors: vec![place], hint, ..Self::new(code, detail) }
     }
 
     /// Adds what to do about it.
     #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn with_hint(mut self, hint: impl Into<Box<str>>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -114,11 +114,11 @@ impl Problem {
             instance: instance.to_owned(),
             code: self.code.as_str().to_owned(),
             errors: self.errors.clone(),
-            diagnostics: (!self.diagnostics.is_empty()).then(|| self.diagnostics.clone()),
+            diagnostics: (!self.diagnostics.is_empty()).then(|| self.diagnostics.to_vec()),
             retryable: self.code.is_retryable(),
             outcome: if self.code.is_outcome_unknown() { "unknown" } else { "none" }.to_owned(),
             request_id: request_id.to_owned(),
-            hint: self.hint.clone(),
+            hint: self.hint.as_deref().map(str::to_owned),
         }
     }
 }
