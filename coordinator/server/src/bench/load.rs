@@ -36,7 +36,7 @@ impl Client {
                 return Ok(());
             }
             if Instant::now() > until {
-                bail!("[bench.not_ready]: the coordinator was not ready within {within:?}");
+                bail!("[bench.failed]: the coordinator was not ready within {within:?}");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -46,7 +46,7 @@ impl Client {
         let until = Instant::now() + within;
         while self.get("/v1/workers").await?["items"].as_array().map_or(0, Vec::len) < count {
             if Instant::now() > until {
-                bail!("[bench.no_workers]: {count} workers did not join within {within:?}");
+                bail!("[bench.failed]: {count} workers did not join within {within:?}");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -60,7 +60,7 @@ impl Client {
         let status = answer.status();
         let body: Value = serde_json::from_slice(&answer.bytes().await?)?;
         let name = body["name"].as_str().filter(|_| status.is_success());
-        Ok(name.with_context(|| format!("[bench.workflow_refused]: {body}"))?.to_owned())
+        Ok(name.with_context(|| format!("[bench.failed]: {body}"))?.to_owned())
     }
 
     /// What the store says of itself.
@@ -102,9 +102,9 @@ impl Client {
         let request = self.http.post(format!("{}/v1/tasks:batch", self.base)).header("content-type", "application/json");
         let answer = request.body(body).send().await?;
         let answer: Value = serde_json::from_slice(&answer.bytes().await?)?;
-        let items = answer["items"].as_array().with_context(|| format!("[bench.refused]: {answer}"))?;
+        let items = answer["items"].as_array().with_context(|| format!("[bench.failed]: {answer}"))?;
         let ids = items.iter().map(|item| item["id"].as_str().map(str::to_owned));
-        ids.collect::<Option<Vec<_>>>().with_context(|| format!("[bench.refused]: {answer}"))
+        ids.collect::<Option<Vec<_>>>().with_context(|| format!("[bench.failed]: {answer}"))
     }
 
     async fn until_over(&self, id: &str, within: Duration) -> anyhow::Result<()> {
@@ -114,7 +114,7 @@ impl Client {
             match result["status"].as_str() {
                 Some("succeeded") => return Ok(()),
                 Some("running") if Instant::now() < until => {}
-                _ => bail!("[bench.task_not_over]: {id}: {result}"),
+                _ => bail!("[bench.failed]: {id}: {result}"),
             }
         }
     }

@@ -35,7 +35,7 @@ pub async fn run(given: Bench, output: tasker_cli::Format) -> anyhow::Result<Exi
     };
     let http = free_address()?;
     let embedded = free_address()?;
-    let program = std::env::current_exe().context("[bench.program]: the program's own path is unknown")?;
+    let program = std::env::current_exe().context("[bench.failed]: the program's own path is unknown")?;
     let mut server = vec!["server", "--database-url", &database, "--http-listen", &http, "--log-level", "warn"];
     match &given.nats_url {
         Some(url) => server.extend(["--nats-url", url]),
@@ -51,7 +51,7 @@ pub async fn run(given: Bench, output: tasker_cli::Format) -> anyhow::Result<Exi
     let mut workers = Vec::new();
     for number in 0..given.workers {
         let samples = samples_file(directory.path(), number);
-        let samples = samples.to_str().context("[bench.path]: the temporary directory is not UTF-8")?.to_owned();
+        let samples = samples.to_str().context("[bench.failed]: the temporary directory is not UTF-8")?.to_owned();
         let arguments = ["bench-worker", "--nats-url", &nats, "--slots", &slots, "--payload", &payload, "--samples", &samples];
         workers.push(Child::start(&program, &arguments, &format!("worker-{number}"), directory.path())?);
     }
@@ -113,7 +113,7 @@ async fn measured_span(store: &dyn Store, ids: &[String]) -> anyhow::Result<Dura
         }
     }
     if succeeded != ids.len() {
-        bail!("[bench.incomplete]: {succeeded} of {} tasks succeeded; the figures would mean nothing", ids.len());
+        bail!("[bench.failed]: {succeeded} of {} tasks succeeded; the figures would mean nothing", ids.len());
     }
     Ok(Duration::from_millis(u64::try_from(last - first).unwrap_or(0).max(1)))
 }

@@ -35,8 +35,8 @@ impl Child {
             .stderr(file)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("[bench.start]: {name} cannot be started"))?;
-        let id = child.id().context("[bench.start]: the process has already ended")?;
+            .with_context(|| format!("[bench.failed]: {name} cannot be started"))?;
+        let id = child.id().context("[bench.failed]: the process has already ended")?;
         Ok(Self { child, name: name.to_owned(), log, id })
     }
 
@@ -46,7 +46,7 @@ impl Child {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
             let tail: Vec<&str> = log.lines().rev().take(5).collect();
             let tail: Vec<&str> = tail.into_iter().rev().collect();
-            bail!("[bench.process_ended]: {} ended with {status}:\n{}", self.name, tail.join("\n"));
+            bail!("[bench.failed]: {} ended with {status}:\n{}", self.name, tail.join("\n"));
         }
         Ok(())
     }
@@ -59,8 +59,8 @@ impl Child {
         }
         match tokio::time::timeout(STOP_WITHIN, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(_) => bail!("[bench.process_ended]: {} did not stop cleanly; see its log: {}", self.name, std::fs::read_to_string(&self.log).unwrap_or_default()),
-            Err(_) => bail!("[bench.process_stuck]: {} did not stop within {STOP_WITHIN:?}", self.name),
+            Ok(_) => bail!("[bench.failed]: {} did not stop cleanly; see its log: {}", self.name, std::fs::read_to_string(&self.log).unwrap_or_default()),
+            Err(_) => bail!("[bench.failed]: {} did not stop within {STOP_WITHIN:?}", self.name),
         }
     }
 
@@ -68,7 +68,7 @@ impl Child {
     pub fn usage(&self) -> anyhow::Result<Usage> {
         let read = |file: &str| {
             let path = format!("/proc/{}/{file}", self.id);
-            std::fs::read_to_string(&path).with_context(|| format!("[bench.usage]: {path}"))
+            std::fs::read_to_string(&path).with_context(|| format!("[bench.failed]: {path}"))
         };
         let stat = read("stat")?;
         // The name in brackets may hold blanks; fields are counted behind it. utime and stime are the 14th and 15th, in ticks of 10 ms.
