@@ -42,6 +42,8 @@ HTTP_PORT, NATS_PORT = 7420, 7422
 WORKFLOW = "order_processing"
 WORKERS_PER_SYSTEM = 2
 VICTIM_SYSTEM = "python_inventory"
+#: How an attempt ends whose worker fell silent.
+LOST = "worker.lost"
 #: The worker dies when this share of the orders is done.
 KILL_AT = 0.25
 POLL_SECONDS = 0.1
@@ -86,6 +88,7 @@ class Demo:
         self.ids: list[str] = []
         self.results: dict[str, Json] = {}
         self.workers_started = 0
+        self.worker_names: dict[str, str] = {}
         self.seconds = 0.0
 
     def run(self) -> int:
@@ -98,6 +101,7 @@ class Demo:
         held = self.kill_a_worker()
         self.follow_until(lambda: len(self.results) == len(self.ids))
         self.seconds = time.monotonic() - began
+        self.live_workers()
         self.screen.event(f"all {len(self.ids)} orders are finished", "green")
         return self.report(held)
 
@@ -126,8 +130,10 @@ class Demo:
         return self.processes.start(f"{system.name}-{self.workers_started}", system.command, cwd=system.cwd, env=env)
 
     def live_workers(self) -> dict[int, Json]:
-        """By process id."""
-        return {worker["process_id"]: worker for worker in self.tasker.get("/v1/workers")["items"]}
+        """By process id. Remembers whose session is whose: the API names sessions, people know processes."""
+        workers: dict[int, Json] = {worker["process_id"]: worker for worker in self.tasker.get("/v1/workers")["items"]}
+        self.worker_names |= {workers[process.pid]["session"]: process.name for process in self.processes.of("") if process.pid in workers}
+        return workers
 
     def apply_manifest(self) -> None:
         self.cli("workflow", "apply", str(MANIFEST))
@@ -176,7 +182,7 @@ class Demo:
         self.screen.event(f"it held {len(held)} steps, of orders {orders}; they run elsewhere when its lease ends", "yellow")
         system = next(system for system in SYSTEMS if system.name == VICTIM_SYSTEM)
         replacement = self.start_worker(system)
-        self.screen.event(f"{replacement.name} is started in its place")
+        self.screen.event(f"{replacement.name} starts in its place")
         return held
 
     def held_by(self, session: str) -> list[tuple[str, str]]:
@@ -194,10 +200,10 @@ class Demo:
         by_id = {timeline["id"]: timeline for timeline in timelines}
         outcome = summarise(self.results.values(), timelines)
         problems = faults(outcome, self.orders)
-        problems += [f"{step} of {task} was held by the killed worker and never ran elsewhere" for task, step in held if not ran_elsewhere(by_id[task], step)]
+        problems += [f"{step} of {task} was held by the killed worker and never ran elsewhere" for task, step in held if not went_on(by_id[task], step)]
         languages = {system.name: system.language for system in SYSTEMS}
         report.orders(self.screen, outcome, self.seconds)
-        report.recovery(self.screen, [(self.order_of(task), by_id[task], step) for task, step in held])
+        report.recovery(self.screen, [(self.order_of(task), by_id[task], step) for task, step in held], self.worker_names)
         report.steps(self.screen, outcome, languages)
         chosen = self.one_to_show(held, by_id)
         self.screen.title(f"Order {self.order_of(chosen)}, step by step: tasker task timeline {chosen}")
@@ -238,10 +244,11 @@ class Demo:
             time.sleep(pause)
 
 
-def ran_elsewhere(timeline: Json, step: str) -> bool:
-    """Whether the step's last attempt was not its first, and has an end."""
+def went_on(timeline: Json, step: str) -> bool:
+    """Whether the step ended: elsewhere, or on the killed worker because its last reply was already on the way."""
     attempts = next(row["attempts"] for row in timeline["rows"] if row["step"] == step)
-    return len(attempts) > 1 and attempts[-1]["finished_at"] is not None and attempts[-1]["worker"] != attempts[0]["worker"]
+    ended = attempts[-1]["finished_at"] is not None
+    return ended and attempts[-1]["outcome"] != "withdrawn" and attempts[-1]["code"] != LOST
 
 
 def indented(text: str) -> str:

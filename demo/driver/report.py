@@ -18,7 +18,7 @@ def orders(screen: Screen, outcome: Outcome, seconds: float) -> None:
     total = sum(outcome.statuses.values())
     screen.title(f"What came of {total} orders in {seconds:.1f} s")
     rows: list[Sequence[object]] = [(outcome.statuses["succeeded"], "succeeded", "")]
-    rows += [(count, f"{code}", f"at {step}") for (code, step), count in outcome.errors.most_common()]
+    rows += [(count, code, f"at {step}") for (code, step), count in outcome.errors.most_common()]
     rows.append((total, "together, as many as were submitted", ""))
     screen.table(("orders", "outcome", ""), rows)
     screen.say()
@@ -26,17 +26,20 @@ def orders(screen: Screen, outcome: Outcome, seconds: float) -> None:
     screen.say(f"  {outcome.retried_tasks} orders needed more than one attempt at a step: {retries}")
 
 
-def recovery(screen: Screen, held: Sequence[tuple[str, Json, str]]) -> None:
-    """For some of the steps that the killed worker held: when it got them, who finished them, and when."""
-    screen.title(f"What the killed worker held ({len(held)} steps)")
+def recovery(screen: Screen, held: Sequence[tuple[str, Json, str]], names: Mapping[str, str]) -> None:
+    """What became of the steps that the killed worker held: who got them next, and when."""
+    screen.title("What the killed worker held")
     rows: list[Sequence[object]] = []
-    for order, timeline, step in held[:5]:
+    for order, timeline, step in held:
         attempts = next(row["attempts"] for row in timeline["rows"] if row["step"] == step)
         first, last = attempts[0], attempts[-1]
         after = (last["offset_ms"] - first["offset_ms"]) / 1000
-        rows.append((order, step, first["worker"][:10], first["code"] or first["outcome"], last["worker"][:10], f"{after:.1f} s later", last["outcome"]))
+        outcome = last["outcome"] if last["outcome"] == "succeeded" else last["code"]
+        rows.append((order, step, names.get(first["worker"], "?"), first["code"] or first["outcome"], names.get(last["worker"], "?"), f"{after:.1f} s later", outcome))
     if rows:
-        screen.table(("order", "step", "held by", "ended as", "ran on", "", ""), rows)
+        screen.table(("order", "step", "first attempt on", "", "last attempt on", "", ""), rows)
+    else:
+        screen.say("  nothing: it was between two steps")
 
 
 def steps(screen: Screen, outcome: Outcome, languages: Mapping[str, str]) -> None:

@@ -25,7 +25,7 @@ export interface Payment {
 export function answerOf({ order_id, customer_id, amount }: Payment, attempt: number): Answer {
   const luck = percentOf(`busy ${order_id}`);
   if (luck < (attempt === 1 ? BUSY_PERCENT : attempt === 2 ? BUSY_TWICE_PERCENT : 0)) return "busy";
-  if (percentOf(`card ${customer_id}`) < EXPIRED_PERCENT) return "card_expired";
+  if (percentOf(`expired ${customer_id}`) < EXPIRED_PERCENT) return "card_expired";
   return hundredths(amount) > LIMIT ? "limit_exceeded" : "charged";
 }
 

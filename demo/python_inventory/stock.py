@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Lock
 
 #: What lies on the shelf at first: a fixed number for each article, different between articles.
 SHELF_LEAST = 200
@@ -43,6 +44,8 @@ class Stock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._made = False
+        # SQLite lets one writer in and the others poll; within a process they queue here instead.
+        self._one_at_a_time = Lock()
 
     def reserve(self, key: str, order_id: str, wanted: Mapping[str, int]) -> str:
         """Takes all of `wanted` from the shelves and returns the reservation's id.
@@ -74,13 +77,15 @@ class Stock:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        # A connection for each call: handlers run in threads, and opening a file costs less than sharing one.
-        with closing(sqlite3.connect(self._path, timeout=WAIT_SECONDS, isolation_level=None)) as database:
+        # A connection for each call, because handlers run in threads.
+        with self._one_at_a_time, closing(sqlite3.connect(self._path, timeout=WAIT_SECONDS, isolation_level=None)) as database:
             if not self._made:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 database.execute("PRAGMA journal_mode = WAL")
                 database.executescript(SCHEMA)
                 self._made = True
+            # A power cut may lose the last reservations of a demo; a killed process loses none.
+            database.execute("PRAGMA synchronous = NORMAL")
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
