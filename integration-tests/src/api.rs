@@ -210,3 +210,12 @@ pub fn step<'a>(task: &'a Value, name: &str) -> Result<&'a Value> {
     let steps = task["steps"].as_array().into_iter().flatten();
     steps.into_iter().find(|step| step["name"] == name).with_context(|| format!("no step `{name}` in {task:#}"))
 }
+
+/// An instant of an answer, in milliseconds since 1970.
+///
+/// # Errors
+/// The member is absent or not an instant.
+pub fn instant(value: &Value, member: &str) -> Result<i64> {
+    let instant: jiff::Timestamp = text(value, member)?.parse()?;
+    Ok(instant.as_millisecond())
+}

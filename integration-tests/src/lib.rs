@@ -11,5 +11,6 @@ pub mod place;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod responder;
 pub mod stage;
 pub mod until;
