@@ -33,6 +33,9 @@ pub enum InvalidSchema {
     /// A `$ref` that leaves the document.
     #[error("`$ref: {0}` leaves the schema; only references that start with `#` are followed")]
     RemoteReference(String),
+    /// Cheap to write and dear to check.
+    #[error("{0}")]
+    TooDear(crate::schema_cost::TooDear),
     /// Not a JSON Schema 2020-12.
     #[error("not a JSON Schema 2020-12: {0}")]
     Malformed(String),
@@ -68,6 +71,7 @@ impl Schema {
         }
         let mut nodes = 0;
         check(&source, 0, &mut nodes)?;
+        crate::schema_cost::check_references(&source).map_err(InvalidSchema::TooDear)?;
         let validator = jsonschema::draft202012::options()
             .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(1 << 20))
             .should_validate_formats(true)
@@ -238,6 +242,14 @@ mod tests {
         let remote = json!({ "$ref": "http://169.254.169.254/latest" });
         assert!(matches!(Schema::compile(remote), Err(InvalidSchema::RemoteReference(_))));
         assert!(matches!(Schema::compile(json!({ "$ref": "file:///etc/passwd" })), Err(InvalidSchema::RemoteReference(_))));
+        let doubling = (0..40).map(|level| {
+            let next = json!({ "$ref": format!("#/$defs/l{}", level + 1) });
+            (format!("l{level}"), json!({ "allOf": [next.clone(), next] }))
+        });
+        let mut definitions: serde_json::Map<String, Value> = doubling.collect();
+        definitions.insert("l40".into(), json!({ "type": "string" }));
+        let exploding = json!({ "$ref": "#/$defs/l0", "$defs": definitions });
+        assert!(matches!(Schema::compile(exploding), Err(InvalidSchema::TooDear(_))));
         let deep = (0..100).fold(json!({}), |inner, _| json!({ "not": inner }));
         assert_eq!(Schema::compile(deep), Err(InvalidSchema::TooDeep));
         let wide = json!({ "enum": (0..20_000).collect::<Vec<_>>() });

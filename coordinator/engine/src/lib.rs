@@ -17,6 +17,7 @@ pub mod ids;
 pub mod invariant;
 pub mod payload;
 pub mod retry;
+pub mod schema_cost;
 pub mod task;
 pub mod template;
 pub mod time;

@@ -4,7 +4,7 @@
 //! evaluations of one value), and counted repetition in patterns. Both are bounded here from the text of the schema.
 
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// The most evaluations that one path into a value may cause. Schemas without tricks need about one for each level.
 const EVALUATIONS_MAX: u64 = 10_000;
@@ -14,8 +14,8 @@ const VALUE_DEPTH: usize = 32;
 const CHAIN_MAX: usize = 128;
 
 /// Why a schema costs too much. Each names the JSON pointer of the cause.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum TooDear {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TooDear {
     /// `$id` below the root changes what `#` means.
     InnerId(String),
     /// A reference that this check does not follow, for example with percent-encoding.
@@ -35,7 +35,7 @@ impl std::fmt::Display for TooDear {
 }
 
 /// Refuses a schema whose references could make one check of one value explode.
-pub(crate) fn check_references(schema: &Value) -> Result<(), TooDear> {
+pub fn check_references(schema: &Value) -> Result<(), TooDear> {
     let mut flat = Flat::default();
     flat.collect(schema, String::new());
     if flat.references.is_empty() {
@@ -62,8 +62,8 @@ pub(crate) fn check_references(schema: &Value) -> Result<(), TooDear> {
 #[derive(Default)]
 struct Flat {
     nodes: Vec<Edges>,
-    by_pointer: HashMap<String, usize>,
-    by_anchor: HashMap<String, usize>,
+    by_pointer: BTreeMap<String, usize>,
+    by_anchor: BTreeMap<String, usize>,
     references: Vec<(usize, String, String)>,
     inner_ids: Vec<String>,
 }
@@ -174,7 +174,7 @@ impl Flat {
 }
 
 /// What the patterns of a schema cost to compile, in single characters after counted repetitions are written out.
-pub(crate) fn patterns(schema: &Value) -> u64 {
+pub fn patterns(schema: &Value) -> u64 {
     match schema {
         Value::Object(members) => members
             .iter()

@@ -22,7 +22,6 @@ mod report;
 mod retry;
 mod scalar;
 mod schema;
-mod schema_cost;
 mod steps;
 mod suggest;
 mod systems;

@@ -3,7 +3,7 @@
 use crate::codes;
 use crate::fields::{entries, short};
 use crate::report::{Place, Problem, Report};
-use crate::schema_cost::{self, TooDear};
+use tasker_engine::schema_cost::{self, TooDear};
 use crate::suggest::nearest;
 use crate::yaml::{Kind, Node};
 use serde_json::{Map, Value, json};
@@ -59,15 +59,6 @@ impl Schemas {
             return None;
         };
         (self.nodes_left, self.patterns_left) = (nodes_left, patterns_left);
-        if let Err(dear) = schema_cost::check_references(&source) {
-            let pointer = match &dear {
-                TooDear::InnerId(pointer) | TooDear::Reference(pointer) => pointer.as_str(),
-                TooDear::Evaluations => "",
-            };
-            let place = locate(node, pointer);
-            report.add(problem_at(place, pointer, what, &dear.to_string(), None));
-            return None;
-        }
         match Schema::compile(source.clone()) {
             Ok(schema) => {
                 self.compiled.insert(digest, schema.clone());
@@ -146,6 +137,13 @@ fn complain(node: &Node, source: &Value, what: &str, invalid: &InvalidSchema, re
                 }
             });
             found
+        }
+        InvalidSchema::TooDear(dear) => {
+            let pointer = match dear {
+                TooDear::InnerId(pointer) | TooDear::Reference(pointer) => pointer.clone(),
+                TooDear::Evaluations => String::new(),
+            };
+            vec![(pointer, dear.to_string())]
         }
         InvalidSchema::TooLarge(_) | InvalidSchema::TooManyNodes | InvalidSchema::TooDeep => Vec::new(),
     };
