@@ -23,7 +23,7 @@ fn batch(first: Sequence, size: i64) -> Batch {
 fn commit(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let mut group = criterion.benchmark_group("commit");
-    for size in [1, 16, 64] {
+    for size in [1_i64, 16, 64] {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let url = format!("sqlite:{}", directory.path().join("bench.db").display());
         let store = runtime.block_on(tasker_store::open(&url, Options::new("bench"))).expect("opens");

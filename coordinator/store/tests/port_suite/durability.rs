@@ -4,6 +4,7 @@ use crate::database::Database;
 use crate::words::{accepted, journal, key, row, step_done, task, task_row};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use tasker_engine::{AttemptNumber, Event, Payload, StepIndex};
 use tasker_runtime::port::store::{Batch, CommitError};
 use tasker_store::Options;
 
@@ -92,6 +93,30 @@ async fn files_copied_after_an_acknowledgement_hold_the_batch() {
     std::fs::copy(file.with_extension("db-wal"), target.with_extension("db-wal")).expect("copies the log");
     let recovery = copy.open().await.recover().await.expect("recovers");
     assert_eq!((recovery.last, recovery.active), (20, vec![(task(1), 20)]));
+}
+
+/// Without anybody who starts the log over, it would end up as large as everything that was written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_write_ahead_log_stays_short_under_load() {
+    const WRITTEN: u64 = 384 << 20;
+    // What the writer lets it grow to before it waits, and one batch.
+    const LOG_MAX: u64 = 136 << 20;
+    let database = Database::sqlite();
+    let store = database.open().await;
+    let file = database.file().expect("a file");
+    let size = |path: &std::path::Path| std::fs::metadata(path).expect("exists").len();
+    let result = Payload::of(&serde_json::Value::String("x".repeat(64 << 10)));
+    let mut sequence = 0;
+    while sequence * (64 << 10) < WRITTEN as i64 {
+        let done = || Event::StepSucceeded { step: StepIndex(0), attempt: AttemptNumber::FIRST, result: result.clone() };
+        let rows = (sequence + 1..=sequence + 64).map(|place| row(place, place, 0, done())).collect();
+        store.commit(journal(rows)).await.expect("commits");
+        sequence += 64;
+        let log = size(&file.with_extension("db-wal"));
+        assert!(log < LOG_MAX, "after {sequence} rows the log has {log} bytes");
+    }
+    store.close().await;
+    assert!(size(&file) > WRITTEN / 2, "most of it has moved into the database file");
 }
 
 /// If the session that holds the lock is gone, so is the right to write, even before anybody bumps the epoch.
