@@ -9,6 +9,7 @@ Exit code 0 if every order reached its end and everything adds up.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -36,8 +37,10 @@ PYTHON = ROOT / ".venv/bin/python"
 MANIFEST = ROOT / "manifests/examples/order_processing.yaml"
 ORDERS = HERE / "orders.jsonl"
 #: Thrown away at the next start, so the last run can be looked at again.
-STATE = ROOT / ".tasker/demo"
+STATE = Path(os.environ.get("DEMO_STATE", ROOT / ".tasker/demo")).absolute()
 
+#: `make demo KEEP=1`: everything keeps running after the report.
+KEEP = bool(os.environ.get("KEEP"))
 HTTP_PORT, NATS_PORT = 7420, 7422
 WORKFLOW = "order_processing"
 WORKERS_PER_SYSTEM = 2
@@ -209,7 +212,7 @@ class Demo:
         self.screen.title(f"Order {self.order_of(chosen)}, step by step: tasker task timeline {chosen}")
         self.screen.say(indented(self.cli("task", "timeline", chosen)))
         report.logs(self.screen, by_id[chosen]["trace_id"], STATE / "logs", languages)
-        report.next_steps(self.screen, self.tasker.url, chosen, self.first_with_status("failed"), TASKER.relative_to(ROOT), STATE.relative_to(ROOT))
+        report.next_steps(self.screen, self.tasker.url, chosen, self.first_with_status("failed"), shown(TASKER), shown(STATE), KEEP)
         for problem in problems:
             self.screen.say(self.screen.paint(f"  FAULT: {problem}", "red"))
         return 1 if problems else 0
@@ -251,6 +254,11 @@ def went_on(timeline: Json, step: str) -> bool:
     return ended and attempts[-1]["outcome"] != "withdrawn" and attempts[-1]["code"] != LOST
 
 
+def shown(path: Path) -> str:
+    """Short, where it can be: as seen from the folder the demo is started in."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
 def indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.rstrip().splitlines())
 
@@ -260,6 +268,19 @@ def check_built() -> None:
     missing = [path for path in needed if not path.exists()]
     if missing:
         raise Failed(f"{missing[0]} does not exist. `make demo` builds everything and then runs this.")
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Two demos at once would throw away each other's data."""
+    STATE.parent.mkdir(parents=True, exist_ok=True)
+    with STATE.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failed(f"another demo is running on {STATE}. Stop it, or choose another place: make demo DEMO_STATE=DIR") from None
+        shutil.rmtree(STATE, ignore_errors=True)
+        yield
 
 
 @contextmanager
@@ -278,19 +299,18 @@ def main() -> int:
     screen = Screen()
     try:
         check_built()
-        shutil.rmtree(STATE, ignore_errors=True)
-        with signals_as_exceptions(), Processes(STATE / "logs") as processes:
+        with signals_as_exceptions(), alone(), Processes(STATE / "logs") as processes:
             code = Demo(screen, processes).run()
-            if os.environ.get("KEEP"):
+            if KEEP:
                 screen.title("Everything keeps running; Ctrl-C stops it")
                 signal.pause()
             return code
     except KeyboardInterrupt:
         screen.say("\n  stopped")
-        return 0 if os.environ.get("KEEP") else 130
+        return 0 if KEEP else 130
     except (Failed, Refused, OSError) as problem:
         screen.say(screen.paint(f"\n  The demo failed: {problem}", "red"))
-        screen.say(f"  All logs are in {STATE.relative_to(ROOT)}/logs.")
+        screen.say(f"  Logs are in {shown(STATE)}/logs.")
         return 1
 
 

@@ -76,12 +76,17 @@ def _last_line_of(trace_id: str, files: Sequence[Path]) -> str:
     return " ".join(f"{name}={json.dumps(fields[name])}" for name in shown if name in fields)
 
 
-def next_steps(screen: Screen, url: str, shown: str, failed: str, tasker: Path, state: Path) -> None:
+def next_steps(screen: Screen, url: str, shown: str, failed: str, tasker: str, state: str, keeps: bool) -> None:
+    """Commands with ids of this run, ready to be copied."""
     screen.title("Where to look next")
-    screen.say(f"  The server stops now. Its data is kept until the next run; this starts it again, and `make demo KEEP=1` never stops it:")
-    screen.say(f"    {tasker} dev --data {state}/data")
-    screen.say(f"    {tasker} task show {failed}")
-    screen.say(f"    {tasker} task events {shown}")
-    screen.say(f"    {tasker} task list --status failed")
-    screen.say(f"    {url}/docs        every route, to try out")
-    screen.say(f"    {state}/logs/     JSON logs of every process")
+    if keeps:
+        screen.say("  In another terminal, as long as this one runs:")
+        screen.say(f"    export TASKER_SERVER={url}")
+    else:
+        screen.say("  The server stops now. Its data is kept until the next demo; this starts it again (or run `make demo KEEP=1`):")
+        screen.say(f"    {tasker} dev --data {state}/data")
+        screen.say("  and in another terminal:")
+    for command in (f"task show {failed}", f"task events {shown}", "task list --status failed", "capability list"):
+        screen.say(f"    {tasker} {command}")
+    screen.say(f"  Every route of the API, to try out: {url}/docs")
+    screen.say(f"  JSON logs of every process: {state}/logs/")
