@@ -36,9 +36,7 @@ pub fn responder_timeout(running: Option<Duration>) -> Duration {
 /// A step that is not ready is left alone: the decision is empty. So a queue entry that is out of date does no harm.
 pub fn dispatch(task: &mut Task, step: StepIndex, assignment: &Assignment<'_>, now: Timestamp) -> Decision {
     let mut turn = Turn::new(task, now);
-    if !matches!(turn.task.progress(step).state, StepState::Ready { .. }) {
-        return turn.finish();
-    }
+    let StepState::Ready { since } = turn.task.progress(step).state else { return turn.finish() };
     let worker_contract = assignment.contract.map(|(_, contract)| contract);
     let input = match input_of(turn.task, step, worker_contract) {
         Ok(input) => input,
@@ -48,10 +46,10 @@ pub fn dispatch(task: &mut Task, step: StepIndex, assignment: &Assignment<'_>, n
         }
     };
     let timeouts = turn.task.workflow.step(step).timeouts;
-    let limit = match &assignment.target {
-        Target::Session(_) => timeouts.running,
-        // Nobody knows whether a responder is there before one is asked, so the time it may wait for one is granted on top.
-        Target::Responders => timeouts.waiting.map(|waiting| waiting + responder_timeout(timeouts.running)),
+    let deadline = match &assignment.target {
+        Target::Session(_) => timeouts.running.map(|running| now.after(running)),
+        // Nobody knows whether a responder is there before one is asked, so until one answers the step still waits.
+        Target::Responders => timeouts.waiting.map(|waiting| since.after(waiting)),
     };
     let attempt = turn.task.next_attempt(step);
     turn.emit(Event::AttemptStarted {
@@ -60,7 +58,7 @@ pub fn dispatch(task: &mut Task, step: StepIndex, assignment: &Assignment<'_>, n
         token: assignment.token,
         target: assignment.target.clone(),
         contract: assignment.contract.map(|(digest, _)| digest),
-        deadline: limit.map(|limit| now.after(limit)),
+        deadline,
     });
     let dependencies = dependencies_of(turn.task, step);
     turn.effects.push(Effect::Ask { step, input, dependencies });

@@ -21,7 +21,7 @@ pub fn lost(task: &mut Task, step: StepIndex, token: AttemptToken, message: &str
 pub fn no_answer(task: &mut Task, step: StepIndex, token: AttemptToken, limit: Duration, now: Timestamp) -> Decision {
     let mut turn = Turn::new(task, now);
     if turn.task.open_attempt(step).is_some_and(|open| open.token == token) {
-        let message = format!("no responder answered within {limit:?}");
+        let message = format!("the attempt brought no reply within {limit:?}");
         turn.fail_attempt(step, Failure::new(FailureKind::TimedOut, code::attempt_timeout(), message), None);
     }
     turn.finish()

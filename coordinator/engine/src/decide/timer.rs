@@ -1,11 +1,12 @@
 //! An instant that somebody waited for has come.
 
 use super::{Decision, Effect, Turn};
-use crate::event::Event;
+use crate::event::{Event, Target};
 use crate::failure::{Failure, FailureKind, code};
 use crate::ids::StepIndex;
 use crate::task::{StepState, Task};
 use crate::time::Timestamp;
+use crate::workflow::Workflow;
 
 /// The step's timer. Does what is due now and nothing else: early, late or repeated timers do no harm (P14).
 pub fn step_timer(task: &mut Task, step: StepIndex, now: Timestamp) -> Decision {
@@ -28,10 +29,11 @@ pub fn step_timer(task: &mut Task, step: StepIndex, now: Timestamp) -> Decision 
         StepState::Pending | StepState::Succeeded { .. } | StepState::Failed { .. } | StepState::Cancelled { .. } => {}
         StepState::BackingOff { .. } | StepState::Ready { .. } if total_over => turn.fail_step(step, total()),
         StepState::BackingOff { .. } => turn.ready(step),
-        StepState::Ready { .. } => {
-            let limit = timeouts.waiting.unwrap_or_default();
-            let message = format!("no worker of `{}` took the step within {limit:?}", workflow.step(step).system);
-            turn.fail_step(step, timed_out(code::step_waiting_timeout(), message));
+        StepState::Ready { .. } => turn.fail_step(step, unclaimed(&workflow, step)),
+        // The time of an attempt that was asked of plain responders runs out only while nobody is there: it is still the waiting timeout.
+        StepState::Running(open) if open.target == Target::Responders && !total_over => {
+            turn.effects.push(Effect::AttemptClosed { step, token: open.token, target: open.target });
+            turn.fail_step(step, unclaimed(&workflow, step));
         }
         StepState::Running(open) => {
             turn.effects.push(Effect::CancelAttempt {
@@ -64,6 +66,12 @@ pub fn task_timer(task: &mut Task, now: Timestamp) -> Decision {
         turn.effects.push(Effect::Finished);
     }
     turn.finish()
+}
+
+fn unclaimed(workflow: &Workflow, step: StepIndex) -> Failure {
+    let definition = workflow.step(step);
+    let limit = definition.timeouts.waiting.unwrap_or_default();
+    timed_out(code::step_waiting_timeout(), format!("no worker of `{}` took the step within {limit:?}", definition.system))
 }
 
 fn timed_out(code: crate::ids::ErrorCode, message: String) -> Failure {

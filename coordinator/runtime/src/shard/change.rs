@@ -276,12 +276,23 @@ impl Shard {
 
     /// Something that was waited for has come.
     pub(super) fn fire(&mut self, id: TaskId, step: Option<StepIndex>, now: Timestamp) {
+        if step.is_some_and(|step| self.is_being_called(id, step)) {
+            return;
+        }
         let Some(resident) = self.residents.get_mut(id) else { return };
         let decision = match step {
             Some(step) => timer::step_timer(&mut resident.task, step, now),
             None => timer::task_timer(&mut resident.task, now),
         };
         self.record(id, decision, None);
+    }
+
+    /// Whether an attempt that was opened for plain responders is being worked on, by them or by a worker that joined since: then the limit of
+    /// that work holds, not the waiting timeout.
+    fn is_being_called(&self, id: TaskId, step: StepIndex) -> bool {
+        let open = self.residents.get(id).and_then(|resident| resident.task.open_attempt(step));
+        let Some(open) = open.filter(|open| open.target == Target::Responders) else { return false };
+        self.attempts.get(&open.token.0).is_some_and(|known| known.carrier != Carrier::Parked)
     }
 
     /// Takes a decision into the group.

@@ -117,6 +117,10 @@ impl Shard {
                 };
                 let Some(session) = self.pick(&mut candidates) else { break };
                 self.responders.unpark(lane);
+                let running = self.residents.get(open.task).and_then(|known| known.task.workflow.step(open.step).timeouts.running);
+                if let Some(limit) = running {
+                    self.responders.hand_over(token, self.uptime() + limit);
+                }
                 self.announce_again(open.task, open.step, &session);
             }
         }

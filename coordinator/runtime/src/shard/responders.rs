@@ -15,6 +15,8 @@ use tasker_engine::decide::Effect;
 use tasker_engine::decide::dispatch::{ask_again, responder_timeout};
 use tasker_engine::decide::lost::no_answer;
 use tasker_engine::decide::reply::Outcome;
+use tasker_engine::AttemptToken;
+use tasker_registry::message::{AttemptKey, Directive};
 use tasker_scheduler::LaneId;
 
 /// Pauses between questions while nobody is there.
@@ -25,6 +27,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(super) struct Responders {
     lanes: BTreeMap<LaneId, LaneState>,
+    /// Attempts that were handed to workers, and until when they may run, as time since the start.
+    handed_over: BTreeMap<TokenKey, Duration>,
 }
 
 #[derive(Default)]
@@ -73,6 +77,17 @@ impl Responders {
         state.retry_at = uptime + state.pause;
     }
 
+    pub fn hand_over(&mut self, token: TokenKey, until: Duration) {
+        self.handed_over.insert(token, until);
+    }
+
+    /// The handed-over attempts whose time is up.
+    fn overdue(&mut self, uptime: Duration) -> Vec<TokenKey> {
+        let due: Vec<TokenKey> = self.handed_over.iter().filter(|(_, until)| **until <= uptime).map(|(token, _)| *token).collect();
+        self.handed_over.retain(|_, until| *until > uptime);
+        due
+    }
+
     pub fn lanes_with_parked(&self) -> Vec<LaneId> {
         self.lanes.iter().filter(|(_, state)| !state.parked.is_empty()).map(|(lane, _)| *lane).collect()
     }
@@ -108,6 +123,7 @@ impl Shard {
                     let uptime = self.uptime();
                     self.attempts.put(key.token.0, super::attempts::Open { carrier: Carrier::Parked, ..open });
                     self.responders.park(lane, key.token.0, uptime);
+                    self.fire(key.task, Some(step), now());
                 }
             }
             CallOutcome::NoAnswer => {
@@ -149,6 +165,9 @@ impl Shard {
             return;
         }
         let uptime = self.uptime();
+        for token in self.responders.overdue(uptime) {
+            self.end_overdue(token);
+        }
         for lane in self.responders.lanes_with_parked() {
             let ask_all = self.responders.lanes.get(&lane).is_some_and(|state| state.there);
             let due = self.responders.lanes.get(&lane).is_some_and(|state| uptime >= state.retry_at && state.calls == 0);
@@ -167,5 +186,24 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// A worker took over an attempt from absent responders and did not answer in time.
+    fn end_overdue(&mut self, token: TokenKey) {
+        let Some(open) = self.attempts.get(&token).cloned() else { return };
+        let Some(resident) = self.residents.get_mut(open.task) else { return };
+        let limit = responder_timeout(resident.task.workflow.step(open.step).timeouts.running);
+        let attempt = resident.task.open_attempt(open.step).map(|known| AttemptKey {
+            task: open.task,
+            step: resident.task.workflow.step(open.step).name.clone(),
+            attempt: known.attempt,
+            token: known.token,
+        });
+        let decision = no_answer(&mut resident.task, open.step, AttemptToken(token), limit, now());
+        if let (Carrier::Session(session, _), Some(attempt)) = (&open.carrier, attempt) {
+            let reason = "the attempt ran out of time".to_owned();
+            self.group.direct(session, Directive::Cancel { attempt, reason });
+        }
+        self.record(open.task, decision, None);
     }
 }
