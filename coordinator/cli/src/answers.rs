@@ -67,8 +67,18 @@ pub(crate) struct GraphStep {
     pub(crate) system: String,
     pub(crate) capability: String,
     pub(crate) depends_on: Vec<String>,
-    pub(crate) retry: Option<Map<String, Value>>,
+    pub(crate) retry: Option<Retry>,
     pub(crate) timeouts: Option<Timeouts>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Retry {
+    pub(crate) backoff: String,
+    pub(crate) base_ms: Option<i64>,
+    pub(crate) cap_ms: Option<i64>,
+    pub(crate) attempts_max: Option<u64>,
+    pub(crate) non_retryable: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -163,6 +173,13 @@ pub(crate) struct StepDetail {
     pub(crate) next_attempt_at: Option<Timestamp>,
     pub(crate) worker: Option<String>,
     pub(crate) progress: Option<Value>,
+    pub(crate) failure: Option<Failed>,
+    pub(crate) attempts: Vec<AttemptDetail>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct AttemptDetail {
     pub(crate) failure: Option<Failed>,
 }
 

@@ -54,7 +54,8 @@ impl Answer {
     /// # Errors
     /// [`Failure::Unreadable`] says which field does not fit.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_str(self.body.get()).map_err(|cause| Failure::Unreadable { address: self.address.clone(), cause: cause.to_string() })
+        serde_json::from_str(self.body.get())
+            .map_err(|cause| Failure::Unreadable { address: self.address.clone(), cause: cause.to_string() })
     }
 }
 
@@ -64,9 +65,8 @@ impl Client {
     /// # Errors
     /// Fails if the machine's TLS set-up is unusable.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .user_agent(concat!("tasker-cli/", env!("CARGO_PKG_VERSION")));
+        let mut builder =
+            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).user_agent(concat!("tasker-cli/", env!("CARGO_PKG_VERSION")));
         if is_loopback(&global.server) {
             // A proxy cannot reach this machine's own loopback address.
             builder = builder.no_proxy();
@@ -87,9 +87,22 @@ impl Client {
 
     fn request(&self, method: Method, path: &[&str], repeatable: bool) -> Request<'_> {
         let mut url = self.base.clone();
-        url.path_segments_mut().expect("the command line accepts http and https only, which have a path").pop_if_empty().push("v1").extend(path);
+        url.path_segments_mut()
+            .expect("the command line accepts http and https only, which have a path")
+            .pop_if_empty()
+            .push("v1")
+            .extend(path);
         url.query_pairs_mut().append_pair("namespace", &self.namespace);
-        Request { client: self, method, url, headers: Vec::new(), body: None, repeatable, patience: Patience::Prompt, timeout: ANSWER_TIMEOUT }
+        Request {
+            client: self,
+            method,
+            url,
+            headers: Vec::new(),
+            body: None,
+            repeatable,
+            patience: Patience::Prompt,
+            timeout: ANSWER_TIMEOUT,
+        }
     }
 }
 
@@ -180,7 +193,10 @@ impl<'a> Request<'a> {
             let trouble = Trouble::Status { status, retry_after };
             let asks_too_much = retry_after.is_some_and(|asked| asked > retry::RETRY_AFTER_MAX) && problem.hint.is_none();
             let hint = match retry_after {
-                Some(asked) if asks_too_much => Some(format!("the server asks to come back in {}", text::duration(i64::try_from(asked.as_millis()).unwrap_or(i64::MAX)))),
+                Some(asked) if asks_too_much => Some(format!(
+                    "the server asks to come back in {}",
+                    text::duration(i64::try_from(asked.as_millis()).unwrap_or(i64::MAX))
+                )),
                 _ => problem.hint.clone(),
             };
             return Err(Box::new((Some(trouble), Problem { hint, ..problem }.into())));

@@ -66,8 +66,7 @@ mod tests {
             Exit::Unreachable,
             Exit::OutcomeUnknown,
         ];
-        let printed: Vec<u8> =
-            EXIT_CODES.lines().skip(1).filter_map(|line| line.trim_start().split(' ').next()?.parse().ok()).collect();
+        let printed: Vec<u8> = EXIT_CODES.lines().skip(1).filter_map(|line| line.trim_start().split(' ').next()?.parse().ok()).collect();
         assert_eq!(printed, all.map(|exit| exit as u8));
     }
 }

@@ -31,8 +31,8 @@ pub(crate) enum Failure {
     #[error("{path}: {cause}")]
     Input { path: String, cause: String, help: Option<String> },
     /// The task was not over in time.
-    #[error("task {id} is still {status} after {waited}")]
-    TimedOut { id: String, status: String, waited: String },
+    #[error("task {id} is still {status}{}", .waited.as_ref().map(|waited| format!(" after {waited}")).unwrap_or_default())]
+    TimedOut { id: String, status: String, waited: Option<String> },
     /// The stream of events could not be continued.
     #[error("the stream of events of {id} broke {tries} times in a row: {cause}")]
     StreamLost { id: String, tries: u32, cause: String },
@@ -131,7 +131,7 @@ mod tests {
             (Failure::Unreadable { address: address(), cause: "missing field `id`".to_owned() }, Exit::Error),
             (Failure::Usage { said: "no input".to_owned(), help: "give --input".to_owned() }, Exit::Usage),
             (Failure::Input { path: "order.json".to_owned(), cause: "not found".to_owned(), help: None }, Exit::Error),
-            (Failure::TimedOut { id: "tsk_1".to_owned(), status: "running".to_owned(), waited: "1m 00s".to_owned() }, Exit::TimedOut),
+            (Failure::TimedOut { id: "tsk_1".to_owned(), status: "running".to_owned(), waited: Some("1m 00s".to_owned()) }, Exit::TimedOut),
             (Failure::StreamLost { id: "tsk_1".to_owned(), tries: 10, cause: cause() }, Exit::Unreachable),
             (Failure::Output(io::Error::other("disk full")), Exit::Error),
             (Failure::Output(io::ErrorKind::BrokenPipe.into()), Exit::Success),
@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn every_failure_says_what_happened_and_what_to_do() {
-        let rendered: Vec<String> = all().iter().filter(|(failure, _)| !failure.is_silent()).map(|(failure, _)| failure.render(&Look::plain())).collect();
+        let rendered: Vec<String> =
+            all().iter().filter(|(failure, _)| !failure.is_silent()).map(|(failure, _)| failure.render(&Look::plain())).collect();
         insta::assert_snapshot!(rendered.join("\n\n"));
     }
 

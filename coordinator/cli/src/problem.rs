@@ -99,26 +99,35 @@ impl Problem {
             let pointer = if place.pointer.is_empty() { "(the whole document)" } else { &place.pointer };
             let code = place.code.as_deref().map(|code| format!(" [{}]", text::clean(code))).unwrap_or_default();
             lines.push(format!("  --> {}: {}{code}", text::clean(pointer), text::clean(&place.message)));
-            if let Some(hint) = &place.hint {
+            if let Some(hint) = place.hint.as_deref().filter(|hint| is_for_people(hint)) {
                 lines.push(format!("      help: {}", text::clean(hint)));
             }
         }
         if let Some(id) = &self.request_id {
             lines.push(look.paint(Tone::Dim, &format!("  = request {}", text::clean(id))));
         }
-        if let Some(hint) = self.hint.as_deref().or_else(|| usual_help(&self.code)) {
+        let hints = [self.hint.as_deref().filter(|hint| is_for_people(hint)), usual_help(&self.code)];
+        for hint in hints.into_iter().flatten() {
             lines.push(format!("{} {}", look.paint(Tone::Strong, "help:"), text::clean(hint)));
         }
         lines.join("\n")
     }
 }
 
-/// What usually helps, for refusals whose cure is another command; the server's own hint comes first.
+/// Whether a hint of the server helps somebody at a terminal: those that name routes are for programs, and `usual_help` says the same as a command.
+fn is_for_people(hint: &str) -> bool {
+    !["/v1/", "?namespace", "`:"].iter().any(|route| hint.contains(route))
+}
+
+/// What usually helps, for refusals whose cure is another command; said after the server's own hint.
 fn usual_help(code: &str) -> Option<&'static str> {
     Some(match code {
-        "workflow.unknown" => "`tasker workflow list` shows what has been applied in this namespace",
+        "workflow.unknown" => {
+            "`tasker workflow list` shows what has been applied in this namespace; `tasker workflow apply FILE` adds to it"
+        }
         "workflow.version_taken" => "a version never changes: give the manifest a new `version` and apply it again",
         "task.unknown" => "`tasker task list` shows the tasks of this namespace; -n chooses another",
+        "task.already_finished" => "a task that is over never changes; `tasker task retry ID` makes a new one that keeps its results",
         "task.still_running" => "`tasker task watch ID` waits for the end; `tasker task cancel ID` brings it about",
         "task.nothing_to_retry" => "submit a new task to run the workflow again",
         "system.unknown" => "`tasker system list` shows the systems of this namespace",
@@ -175,6 +184,17 @@ mod tests {
         let problem = Problem::read(502, b"<html>\x1b[31mBad Gateway</html>");
         insta::assert_snapshot!(problem.render(&Look::plain()));
         assert_eq!(problem.exit(), Exit::Error);
+    }
+
+    #[test]
+    fn hints_about_routes_give_way_to_commands() {
+        let rendered = read(404, &json!({"code": "workflow.unknown", "detail": "there is no workflow `nope`", "hint": "apply its manifest first: POST /v1/workflows"}))
+            .render(&Look::plain());
+        assert!(!rendered.contains("/v1/") && rendered.contains("tasker workflow apply"), "{rendered}");
+        let rendered =
+            read(404, &json!({"code": "workflow.unknown", "detail": "there is no workflow `nope`", "hint": "did you mean `note`?"}))
+                .render(&Look::plain());
+        assert!(rendered.contains("help: did you mean `note`?\nhelp: `tasker workflow list`"), "{rendered}");
     }
 
     #[test]

@@ -6,14 +6,14 @@ use comfy_table::{ColumnConstraint, ContentArrangement, presets};
 
 /// Invisible characters of width zero that carry a tone through the layout; replaced by escape sequences, or by nothing, afterwards.
 /// `text::clean` takes them out of everything that comes from outside, so nobody else can set them.
-const MARKS: [(char, Tone); 5] = [
-    ('\u{2061}', Tone::Good),
-    ('\u{2062}', Tone::Bad),
-    ('\u{2063}', Tone::Busy),
-    ('\u{2064}', Tone::Dim),
-    ('\u{200b}', Tone::Strong),
-];
+const MARKS: [(char, Tone); 5] =
+    [('\u{2061}', Tone::Good), ('\u{2062}', Tone::Bad), ('\u{2063}', Tone::Busy), ('\u{2064}', Tone::Dim), ('\u{200b}', Tone::Strong)];
 const MARK_END: char = '\u{2060}';
+
+/// Spaces between columns.
+const GAP: u16 = 2;
+/// Characters that a wrapped column gets at least, so that words stay readable.
+const WRAPPED_MIN: u16 = 8;
 
 /// A table under construction.
 pub(crate) struct Table {
@@ -55,9 +55,10 @@ impl Table {
             table.add_row(row);
         }
         let last = self.headings.len().saturating_sub(1);
+        let whole = self.kept_whole(&table.column_max_content_widths(), look.width);
         for (position, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((0, if position == last { 0 } else { 2 }));
-            if self.whole[position] {
+            column.set_padding((0, if position == last { 0 } else { GAP }));
+            if whole[position] {
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
@@ -67,6 +68,26 @@ impl Table {
             out.push('\n');
         }
         out
+    }
+
+    /// Which columns are kept whole. In a terminal too narrow for all that want to be, those further left win: they hold the ids.
+    fn kept_whole(&self, widths: &[u16], width: Option<u16>) -> Vec<bool> {
+        let mut whole = self.whole.clone();
+        let Some(width) = width else { return whole };
+        let needed = |whole: &[bool]| {
+            let each = widths
+                .iter()
+                .zip(whole)
+                .map(|(content, whole)| u32::from(if *whole { *content } else { (*content).min(WRAPPED_MIN) }) + u32::from(GAP));
+            each.sum::<u32>()
+        };
+        while needed(&whole) > u32::from(width) {
+            match whole.iter().rposition(|is_whole| *is_whole).filter(|position| *position > 0) {
+                Some(position) => whole[position] = false,
+                None => break,
+            }
+        }
+        whole
     }
 }
 

@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ACCEPTED: &str = r#"{"id":"tsk_06f1a2b3c4d5e","created":true,"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}"#;
 const RUNNING: &str = r#"{"id":"tsk_06f1a2b3c4d5e","status":"running","result":null,"failure":null,"cancel_reason":null}"#;
-const SUCCEEDED: &str = r#"{"id":"tsk_06f1a2b3c4d5e","status":"succeeded","result":{"charge_id":"ch_1","total":139.10},"failure":null,"cancel_reason":null}"#;
+const SUCCEEDED: &str =
+    r#"{"id":"tsk_06f1a2b3c4d5e","status":"succeeded","result":{"charge_id":"ch_1","total":139.10},"failure":null,"cancel_reason":null}"#;
 const FAILED: &str = r#"{"id":"tsk_06f1a2b3c4d5e","status":"failed","result":null,"failure":{"kind":"permanent","code":"card_declined","message":"no money","details":null,"retry_after_ms":null,"step":"charge"},"cancel_reason":null}"#;
 
 /// An address nobody listens at: the port was free a moment ago.
@@ -35,7 +36,17 @@ async fn hangs_up() -> String {
 #[tokio::test]
 async fn a_submission_prints_the_id_and_nothing_else_on_standard_output() {
     let stage = Stage::start(|_| json(201, ACCEPTED)).await;
-    let arguments = ["task", "submit", "order", "--input", r#"{"z":1.10, "a":12345678901234567890123}"#, "--label", "tenant=acme", "--version", "2.0.0"];
+    let arguments = [
+        "task",
+        "submit",
+        "order",
+        "--input",
+        r#"{"z":1.10, "a":12345678901234567890123}"#,
+        "--label",
+        "tenant=acme",
+        "--version",
+        "2.0.0",
+    ];
     let ran = stage.run(&arguments).await;
     assert_eq!((ran.exit, ran.out.as_str()), (Exit::Success, "tsk_06f1a2b3c4d5e\n"));
     assert!(ran.err.contains("tasker task watch tsk_06f1a2b3c4d5e"), "{}", ran.err);
@@ -198,7 +209,21 @@ async fn pages_are_put_together_and_filters_are_passed_on() {
     };
     let stage = Stage::start(script).await;
     let ran = stage
-        .run(&["task", "list", "--all", "-o", "jsonl", "--status", "failed,running", "--label", "a=b&c", "--label", "d=e", "--accepted-from", "2026-11-21T07:00:00Z"])
+        .run(&[
+            "task",
+            "list",
+            "--all",
+            "-o",
+            "jsonl",
+            "--status",
+            "failed,running",
+            "--label",
+            "a=b&c",
+            "--label",
+            "d=e",
+            "--accepted-from",
+            "2026-11-21T07:00:00Z",
+        ])
         .await;
     assert_eq!(ran.out.lines().count(), 250);
     assert_eq!(

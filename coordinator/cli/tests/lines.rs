@@ -46,10 +46,25 @@ async fn every_line_becomes_a_task_and_ids_come_in_the_order_of_the_lines() {
     let tasks = Tasks::default();
     let server = tasks.clone();
     let stage = Stage::start(move |asked| server.batch(asked)).await;
-    let arguments = ["task", "submit", "order", "--input-lines", "-", "--key-field", "order_id", "--batch-size", "10", "--label", "tenant=acme", "-o", "jsonl"];
+    let arguments = [
+        "task",
+        "submit",
+        "order",
+        "--input-lines",
+        "-",
+        "--key-field",
+        "order_id",
+        "--batch-size",
+        "10",
+        "--label",
+        "tenant=acme",
+        "-o",
+        "jsonl",
+    ];
     let ran = stage.run_with(&arguments, &orders(0..95)).await;
     assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
-    let lines: Vec<u64> = ran.out.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["line"].as_u64().expect("a number")).collect();
+    let lines: Vec<u64> =
+        ran.out.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["line"].as_u64().expect("a number")).collect();
     assert_eq!(lines, (1..=95).collect::<Vec<_>>());
     assert!(ran.err.contains("95 submitted, 0 already there, 0 refused"), "{}", ran.err);
     assert_eq!(tasks.inputs().len(), 95);
@@ -97,8 +112,10 @@ async fn refused_lines_are_named_and_do_not_stop_the_others() {
             .expect("tasks")
             .iter()
             .map(|submission| match submission["input"]["total"].as_i64() {
-                Some(total) if total < 0 => value!({"problem": {"status": 422, "code": "input.violated", "detail": "it does not fit", "retryable": false,
-                    "errors": [{"pointer": "/total", "message": "is negative"}]}}),
+                Some(total) if total < 0 => {
+                    value!({"problem": {"status": 422, "code": "input.violated", "detail": "it does not fit", "retryable": false,
+                    "errors": [{"pointer": "/total", "message": "is negative"}]}})
+                }
                 _ => value!({"id": "tsk_1", "created": true, "trace_id": null}),
             })
             .collect();
@@ -118,7 +135,9 @@ async fn a_line_that_is_refused_for_now_is_sent_again_alone() {
     let stage = Stage::start(move |asked| {
         let submissions = asked.json()["tasks"].as_array().expect("tasks").clone();
         let refused = value!({"problem": {"status": 429, "code": "coordinator.busy", "detail": "later", "retryable": true}});
-        let answer = |(place, submission): (usize, &Value)| if asked.before == 0 && place == 1 { refused.clone() } else { server.accept(submission) };
+        let answer = |(place, submission): (usize, &Value)| {
+            if asked.before == 0 && place == 1 { refused.clone() } else { server.accept(submission) }
+        };
         json(200, value!({"items": submissions.iter().enumerate().map(answer).collect::<Vec<_>>()}).to_string())
     })
     .await;
@@ -132,7 +151,11 @@ async fn a_batch_that_is_too_large_is_sent_in_halves() {
     let tasks = Tasks::default();
     let server = tasks.clone();
     let stage = Stage::start(move |asked| {
-        if asked.json()["tasks"].as_array().expect("tasks").len() > 2 { problem(413, "request.too_large", "too large") } else { server.batch(asked) }
+        if asked.json()["tasks"].as_array().expect("tasks").len() > 2 {
+            problem(413, "request.too_large", "too large")
+        } else {
+            server.batch(asked)
+        }
     })
     .await;
     let ran = stage.run_with(&["task", "submit", "order", "--input-lines", "-", "--key-field", "order_id"], &orders(0..5)).await;
@@ -144,7 +167,9 @@ async fn a_batch_that_is_too_large_is_sent_in_halves() {
 async fn without_keys_of_their_own_lines_get_a_prefix_that_continues_a_broken_run() {
     let tasks = Tasks::default();
     let server = tasks.clone();
-    let stage = Stage::start(move |asked| if asked.before == 1 { problem(422, "limit.exceeded", "no more today") } else { server.batch(asked) }).await;
+    let stage =
+        Stage::start(move |asked| if asked.before == 1 { problem(422, "limit.exceeded", "no more today") } else { server.batch(asked) })
+            .await;
     let arguments = ["task", "submit", "order", "--input-lines", "-", "--batch-size", "2", "--concurrency", "1"];
     let broken = stage.run_with(&arguments, &orders(0..4)).await;
     assert_eq!(broken.exit, Exit::Error);

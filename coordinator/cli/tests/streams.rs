@@ -25,7 +25,9 @@ fn after(asked: &Asked) -> u64 {
 }
 
 fn numbers(out: &str) -> Vec<u64> {
-    out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON lines")["number"].as_u64().expect("a number")).collect()
+    out.lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON lines")["number"].as_u64().expect("a number"))
+        .collect()
 }
 
 const END: &str = "event: end\ndata: {}\n\n";

@@ -24,12 +24,8 @@ pub(super) async fn history(id: &str, after: u64, client: &Client, console: &mut
     let mut items: Vec<Box<RawValue>> = Vec::new();
     let mut last = after;
     let finished = loop {
-        let answer = client
-            .get(&["tasks", id, "events"])
-            .query("after", &last.to_string())
-            .query("limit", &PAGE_EVENTS.to_string())
-            .send()
-            .await?;
+        let answer =
+            client.get(&["tasks", id, "events"]).query("after", &last.to_string()).query("limit", &PAGE_EVENTS.to_string()).send().await?;
         let page: Events = answer.read()?;
         let before = last;
         for item in page.items {
@@ -57,7 +53,8 @@ pub(super) async fn history(id: &str, after: u64, client: &Client, console: &mut
 }
 
 fn read(raw: &RawValue) -> Result<Event, Failure> {
-    serde_json::from_str(raw.get()).map_err(|cause| Failure::Unreadable { address: "the list of events".to_owned(), cause: cause.to_string() })
+    serde_json::from_str(raw.get())
+        .map_err(|cause| Failure::Unreadable { address: "the list of events".to_owned(), cause: cause.to_string() })
 }
 
 /// Prints events as they happen, until the task is over.

@@ -20,7 +20,7 @@ const TOPICS: [(&str, &str, &str); 5] = [
 Data goes to standard output, everything else (progress, remarks, errors) to standard error, so `id=$(tasker task submit …)` holds the id only.
 -q leaves out progress and remarks; errors are always printed.
 
-  -o table   for people; fits the terminal. Into a pipe, nothing is cut or wrapped: a line is a record
+  -o table   for people; fits the terminal. Into a pipe, nothing is wrapped: a line is a record. What events carry is shortened
   -o json    the server's own answer; field order and every digit of a number as they came
   -o jsonl   one document per line: each item of a list, each event, each submitted line
   -o yaml    the server's answer as YAML
@@ -82,7 +82,10 @@ pub(super) fn help(words: &[String], program: clap::Command, console: &mut Conso
     if words.is_empty() {
         let topics: String = TOPICS.iter().map(|(name, about, _)| format!("  {name:<12} {about}\n")).collect();
         let long = program.render_help().to_string();
-        console.print(&format!("{}\n\nTopics (tasker help TOPIC):\n{topics}\nError codes: tasker help CODE, as in `tasker help input.violated`\n", long.trim_end()))?;
+        console.print(&format!(
+            "{}\n\nTopics (tasker help TOPIC):\n{topics}\nError codes: tasker help CODE, as in `tasker help input.violated`\n",
+            long.trim_end()
+        ))?;
         return Ok(Exit::Success);
     }
     if let Some(command) = find(&mut program, words) {

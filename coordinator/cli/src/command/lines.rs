@@ -36,7 +36,7 @@ struct Line {
     number: u64,
     /// Its length in the file, for the progress bar.
     bytes: u64,
-    content: Result<Content, Problem>,
+    content: Result<Content, Box<Problem>>,
 }
 
 #[derive(Debug)]
@@ -50,7 +50,7 @@ struct Content {
 struct Fate {
     number: u64,
     bytes: u64,
-    outcome: Result<Submitted, Problem>,
+    outcome: Result<Submitted, Box<Problem>>,
 }
 
 /// Where keys come from.
@@ -62,7 +62,10 @@ enum Keys {
 
 pub(super) async fn run(submit: Submit, client: &Client, console: &mut Console) -> Result<Exit, Failure> {
     if console.format() == Format::Yaml {
-        return Err(Failure::Usage { said: "many submissions are not printed as YAML".to_owned(), help: "use -o jsonl: one document per line".to_owned() });
+        return Err(Failure::Usage {
+            said: "many submissions are not printed as YAML".to_owned(),
+            help: "use -o jsonl: one document per line".to_owned(),
+        });
     }
     let path = submit.input_lines.clone().expect("the parser requires --input or --input-lines");
     let keys = match (&submit.key_field, &submit.key_prefix) {
@@ -72,7 +75,9 @@ pub(super) async fn run(submit: Submit, client: &Client, console: &mut Console) 
     };
     let resume = match &keys {
         Keys::Field(_) => "run the same command again: lines that were accepted are found by their keys, not repeated".to_owned(),
-        Keys::Prefix(prefix) => format!("run the same command with --key-prefix {prefix}: lines that were accepted are found by their keys, not repeated"),
+        Keys::Prefix(prefix) => {
+            format!("run the same command with --key-prefix {prefix}: lines that were accepted are found by their keys, not repeated")
+        }
     };
     let (reader, length) = open(&path, console)?;
     let progress = progress(length, console);
@@ -139,7 +144,7 @@ fn open(path: &str, console: &mut Console) -> Result<(Box<dyn BufRead + Send>, O
     let refused = |cause: std::io::Error| Failure::Input { path: input::name_of(path), cause: cause.to_string(), help: None };
     let file = std::fs::File::open(path).map_err(refused)?;
     let metadata = file.metadata().map_err(refused)?;
-    Ok((Box::new(std::io::BufReader::new(file)), metadata.is_file().then(|| metadata.len())))
+    Ok((Box::new(std::io::BufReader::new(file)), metadata.is_file().then_some(metadata.len())))
 }
 
 fn progress(length: Option<u64>, console: &Console) -> ProgressBar {
@@ -154,7 +159,12 @@ fn progress(length: Option<u64>, console: &Console) -> ProgressBar {
 }
 
 /// Reads batches on a thread of its own, because a pipe may keep silent while answers arrive. It ends with the file, or when nobody listens.
-fn read_in_background(reader: Box<dyn BufRead + Send>, keys: Keys, lines_max: usize, name: String) -> mpsc::Receiver<Result<Vec<Line>, Failure>> {
+fn read_in_background(
+    reader: Box<dyn BufRead + Send>,
+    keys: Keys,
+    lines_max: usize,
+    name: String,
+) -> mpsc::Receiver<Result<Vec<Line>, Failure>> {
     // One batch waits while others are under way; more would only hold memory.
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {
@@ -185,7 +195,8 @@ impl Reader {
         let mut bytes = 0;
         while lines.len() < lines_max && bytes < BATCH_BYTES_MAX {
             let mut raw = Vec::new();
-            let read = self.reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut raw).map_err(|cause| self.refused(&cause.to_string()))?;
+            let read =
+                self.reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut raw).map_err(|cause| self.refused(&cause.to_string()))?;
             if read == 0 {
                 break;
             }
@@ -208,7 +219,7 @@ impl Reader {
         Failure::Input { path: self.name.clone(), cause: cause.to_owned(), help: Some(help) }
     }
 
-    fn content(&self, line: &[u8]) -> Result<Content, Problem> {
+    fn content(&self, line: &[u8]) -> Result<Content, Box<Problem>> {
         let input: Box<RawValue> = serde_json::from_slice(line).map_err(|cause| {
             // The parser counts from the start of this line, so its `line 1` would mislead.
             let said = cause.to_string();
@@ -225,8 +236,8 @@ impl Reader {
 }
 
 /// A refusal of our own, before anything was sent.
-fn local(code: &str, detail: &str) -> Problem {
-    Problem { code: code.to_owned(), detail: Some(detail.to_owned()), ..Problem::default() }
+fn local(code: &str, detail: &str) -> Box<Problem> {
+    Box::new(Problem { code: code.to_owned(), detail: Some(detail.to_owned()), ..Problem::default() })
 }
 
 /// The key in a line: text, or a number exactly as it is written. `order_id` is a field of the line, `/order/id` one inside.
@@ -264,12 +275,16 @@ async fn send_batch(batch: Result<Vec<Line>, Failure>, submit: Arc<Submit>, clie
     Ok(fates)
 }
 
-type Outcomes = Vec<Result<Submitted, Problem>>;
+type Outcomes = Vec<Result<Submitted, Box<Problem>>>;
 
 /// Sends lines until each is accepted or finally refused. What is too large together is sent in halves.
-fn send<'a>(contents: &'a [&'a Content], submit: &'a Submit, client: &'a Client) -> Pin<Box<dyn Future<Output = Result<Outcomes, Failure>> + Send + 'a>> {
+fn send<'a>(
+    contents: &'a [&'a Content],
+    submit: &'a Submit,
+    client: &'a Client,
+) -> Pin<Box<dyn Future<Output = Result<Outcomes, Failure>> + Send + 'a>> {
     Box::pin(async move {
-        let mut outcomes: Vec<Option<Result<Submitted, Problem>>> = contents.iter().map(|_| None).collect();
+        let mut outcomes: Vec<Option<Result<Submitted, Box<Problem>>>> = contents.iter().map(|_| None).collect();
         let mut tried = 0;
         loop {
             let open: Vec<usize> = (0..contents.len()).filter(|&index| outcomes[index].is_none()).collect();
@@ -284,7 +299,7 @@ fn send<'a>(contents: &'a [&'a Content], submit: &'a Submit, client: &'a Client)
                     halves.extend(send(second, submit, client).await?);
                     halves
                 }
-                Err(Failure::Problem(problem)) if problem.status == 413 => vec![Err(*problem)],
+                Err(Failure::Problem(problem)) if problem.status == 413 => vec![Err(problem)],
                 other => other?,
             };
             tried += 1;
@@ -335,7 +350,7 @@ async fn send_once(contents: &[&Content], submit: &Submit, client: &Client) -> R
         .into_iter()
         .map(|item| match item {
             Item::Submitted(submitted) => Ok(submitted),
-            Item::Refused { problem } => Err(*problem),
+            Item::Refused { problem } => Err(problem),
         })
         .collect())
 }
@@ -354,7 +369,8 @@ fn tell(fate: &Fate, console: &mut Console) -> Result<(), Failure> {
         Ok(submitted) => match console.format() {
             Format::Table => console.line(&text::clean(&submitted.id)),
             Format::Json | Format::Jsonl | Format::Yaml => {
-                let record = Record { line: fate.number, id: &submitted.id, created: submitted.created, trace_id: submitted.trace_id.as_deref() };
+                let record =
+                    Record { line: fate.number, id: &submitted.id, created: submitted.created, trace_id: submitted.trace_id.as_deref() };
                 console.line(&crate::json::compact(&serde_json::to_string(&record).expect("text and numbers always print")))
             }
         },
@@ -422,15 +438,24 @@ mod tests {
     fn lines_become_batches_bounded_by_count_and_size() {
         let big = format!("{{\"x\":\"{}\"}}\n", "y".repeat(BATCH_BYTES_MAX));
         let text = format!("{{\"a\":1}}\n\n  \n{{\"a\":2}}\nnot json\n{big}{{\"a\":3}}");
-        let mut reader =
-            Reader { reader: Box::new(std::io::Cursor::new(text.into_bytes())), keys: Keys::Prefix("p".to_owned()), number: 0, name: "f".to_owned() };
+        let mut reader = Reader {
+            reader: Box::new(std::io::Cursor::new(text.into_bytes())),
+            keys: Keys::Prefix("p".to_owned()),
+            number: 0,
+            name: "f".to_owned(),
+        };
         let mut batches = Vec::new();
         loop {
             let batch = reader.batch(2).expect("readable");
             if batch.is_empty() {
                 break;
             }
-            batches.push(batch.iter().map(|line| (line.number, line.content.as_ref().map(|c| c.key.clone()).map_err(|p| p.code.clone()))).collect::<Vec<_>>());
+            batches.push(
+                batch
+                    .iter()
+                    .map(|line| (line.number, line.content.as_ref().map(|c| c.key.clone()).map_err(|p| p.code.clone())))
+                    .collect::<Vec<_>>(),
+            );
         }
         let ok = |number: u64| (number, Ok(format!("p-{number}")));
         assert_eq!(batches, [vec![ok(1), ok(4)], vec![(5, Err("line.not_json".to_owned())), ok(6)], vec![ok(7)]]);

@@ -140,7 +140,13 @@ pub(super) async fn run(list: List, client: &Client, console: &mut Console) -> R
 }
 
 /// Prints all pages as one.
-fn print(tasks: &[Box<RawValue>], next_cursor: Option<&str>, as_of: Option<&str>, filtered: bool, console: &mut Console) -> Result<(), Failure> {
+fn print(
+    tasks: &[Box<RawValue>],
+    next_cursor: Option<&str>,
+    as_of: Option<&str>,
+    filtered: bool,
+    console: &mut Console,
+) -> Result<(), Failure> {
     #[derive(serde::Serialize)]
     struct Whole<'a> {
         items: &'a [Box<RawValue>],
@@ -149,11 +155,11 @@ fn print(tasks: &[Box<RawValue>], next_cursor: Option<&str>, as_of: Option<&str>
     }
     let whole = serde_json::value::to_raw_value(&Whole { items: tasks, next_cursor, as_of }).expect("text and valid JSON always print");
     console.answer(&whole, |look| {
-        let read = |task: &Box<RawValue>| {
+        let read = |task: &RawValue| {
             serde_json::from_str::<TaskSummary>(task.get())
                 .map_err(|cause| Failure::Unreadable { address: "the list of tasks".to_owned(), cause: cause.to_string() })
         };
-        let tasks = tasks.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let tasks = tasks.iter().map(|task| read(task)).collect::<Result<Vec<_>, _>>()?;
         Ok(render::task::list(&tasks, filtered, look))
     })
 }

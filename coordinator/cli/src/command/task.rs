@@ -19,7 +19,9 @@ pub enum TaskCommand {
     ///
     /// Prints the task's id on standard output. With --wait also its result, and exits with 6 if it failed or was cancelled, 7 if it was
     /// not over in time. With --input-lines prints an id for each line; running the same command again continues a broken run.
-    #[command(disable_version_flag = true, after_help = "\
+    #[command(
+        disable_version_flag = true,
+        after_help = "\
 Examples:
   tasker task submit process_order --input '{\"order_id\":\"A-7\"}'
   tasker task submit process_order --input @order.json --key A-7 --label tenant=acme
@@ -27,7 +29,8 @@ Examples:
   tasker task submit process_order --input-lines orders.jsonl --key-field order_id > ids.txt
 
 Exit codes with --wait: 0 succeeded, 6 failed or cancelled, 7 not over in time (it goes on).
-9 means that no answer came: with --key (or --input-lines) the same command can be run again safely.")]
+9 means that no answer came: with --key (or --input-lines) the same command can be run again safely."
+    )]
     Submit(Box<Submit>),
     /// List tasks, newest first
     #[command(after_help = "\
@@ -37,7 +40,9 @@ Examples:
   tasker task list --error-code card_declined --all -o jsonl | jq -r .id")]
     List(List),
     /// Show a task: its state, steps, input and result
-    #[command(after_help = "Examples:\n  tasker task show tsk_06f1a2b3c4d5e\n  tasker task show tsk_06f1a2b3c4d5e -o json | jq .steps[].state")]
+    #[command(
+        after_help = "Examples:\n  tasker task show tsk_06f1a2b3c4d5e\n  tasker task show tsk_06f1a2b3c4d5e -o json | jq .steps[].state"
+    )]
     Show {
         /// Its id
         #[arg(value_parser = text::parse_name)]
@@ -64,7 +69,9 @@ Examples:
     ///
     /// On a terminal, a table of its steps is redrawn in place; otherwise a line is printed for each event.
     /// Exits with 6 if the task failed or was cancelled.
-    #[command(after_help = "Examples:\n  tasker task watch tsk_06f1a2b3c4d5e\n  tasker task watch tsk_06f1a2b3c4d5e > events.log && deploy")]
+    #[command(
+        after_help = "Examples:\n  tasker task watch tsk_06f1a2b3c4d5e\n  tasker task watch tsk_06f1a2b3c4d5e > events.log && deploy"
+    )]
     Watch {
         /// Its id
         #[arg(value_parser = text::parse_name)]
@@ -73,7 +80,9 @@ Examples:
     /// Print a task's result
     ///
     /// Exits with 6 if the task failed or was cancelled, 7 if it is not over.
-    #[command(after_help = "Examples:\n  tasker task result tsk_06f1a2b3c4d5e\n  tasker task result tsk_06f1a2b3c4d5e --wait 30s | jq .charge_id")]
+    #[command(
+        after_help = "Examples:\n  tasker task result tsk_06f1a2b3c4d5e\n  tasker task result tsk_06f1a2b3c4d5e --wait 30s | jq .charge_id"
+    )]
     Result {
         /// Its id
         #[arg(value_parser = text::parse_name)]

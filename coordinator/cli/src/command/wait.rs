@@ -27,7 +27,7 @@ pub(super) async fn for_end(id: &str, timeout: Duration, client: &Client) -> Res
         let request = client.get(&["tasks", id, "result"]).query("wait", &format!("{}s", poll.as_secs())).waiting(poll).patient();
         // The server's own wait comes first; beyond it we only allow for the way there and back.
         let Ok(answered) = tokio::time::timeout(poll + Duration::from_secs(30), request.send()).await else {
-            return Err(timed_out(id, status, started.elapsed()));
+            return Err(timed_out(id, status, timeout, started.elapsed()));
         };
         let answer = answered?;
         let outcome: Outcome = answer.read()?;
@@ -35,15 +35,16 @@ pub(super) async fn for_end(id: &str, timeout: Duration, client: &Client) -> Res
             return Ok((answer, outcome));
         }
         if started.elapsed() >= timeout {
-            return Err(timed_out(id, outcome.status, started.elapsed()));
+            return Err(timed_out(id, outcome.status, timeout, started.elapsed()));
         }
         status = outcome.status;
         tokio::time::sleep(PAUSE.min(timeout.saturating_sub(started.elapsed()))).await;
     }
 }
 
-fn timed_out(id: &str, status: String, waited: Duration) -> Failure {
-    let waited = text::duration(i64::try_from(waited.as_millis()).unwrap_or(i64::MAX));
+fn timed_out(id: &str, status: String, timeout: Duration, waited: Duration) -> Failure {
+    // Somebody who did not ask to wait is not told how long the question took.
+    let waited = (timeout > Duration::ZERO).then(|| text::duration(i64::try_from(waited.as_millis()).unwrap_or(i64::MAX)));
     Failure::TimedOut { id: text::clean(id), status: text::clean(&status), waited }
 }
 

@@ -92,7 +92,11 @@ fn draw(task: &TaskDetail, look: &Look) -> String {
         if shown == 0 || table.lines().count() + LINES_BESIDE_STEPS - 2 + usize::from(left_out > 0) <= room {
             out.push_str(&table);
             if left_out > 0 {
-                out.push_str(&format!("… and {} more; `tasker task show {}` lists all\n", text::counted(left_out, "step"), text::clean(&task.id)));
+                out.push_str(&format!(
+                    "… and {} more; `tasker task show {}` lists all\n",
+                    text::counted(left_out, "step"),
+                    text::clean(&task.id)
+                ));
             }
             return out;
         }

@@ -56,11 +56,14 @@ Examples:
   tasker workflow list -o jsonl | jq -r 'select(.current) | .name'")]
     List,
     /// Show a workflow's graph, or the manifest it was applied from
-    #[command(disable_version_flag = true, after_help = "\
+    #[command(
+        disable_version_flag = true,
+        after_help = "\
 Examples:
   tasker workflow show process_order
   tasker workflow show process_order --version 1.9.0
-  tasker workflow show process_order --source > order.yaml")]
+  tasker workflow show process_order --source > order.yaml"
+    )]
     Show {
         /// Its name
         #[arg(value_parser = text::parse_name)]
@@ -126,7 +129,8 @@ fn parsed<T: FromStr>(text: &str) -> Result<T, Failure>
 where
     T::Err: Display,
 {
-    text.parse().map_err(|cause: T::Err| Failure::Usage { said: cause.to_string(), help: "choose another with -n or TASKER_NAMESPACE".to_owned() })
+    text.parse()
+        .map_err(|cause: T::Err| Failure::Usage { said: cause.to_string(), help: "choose another with -n or TASKER_NAMESPACE".to_owned() })
 }
 
 async fn apply(files: &[String], dry_run: bool, client: &Client, console: &mut Console) -> Result<Exit, Failure> {
@@ -138,10 +142,7 @@ async fn apply(files: &[String], dry_run: bool, client: &Client, console: &mut C
         // One refused manifest among many must not leave half of them applied.
         send_all(&sources, true, client, console).await?;
     }
-    let answers = match send_all(&sources, dry_run, client, console).await {
-        Ok(answers) => answers,
-        Err(failure) => return Err(failure),
-    };
+    let answers = send_all(&sources, dry_run, client, console).await?;
     let documents: Vec<&str> = answers.iter().map(|answer| answer.body.get()).collect();
     let document = RawValue::from_string(format!("{{\"items\":[{}]}}", documents.join(","))).expect("a list of valid JSON is valid JSON");
     let applied = answers.iter().map(Answer::read).collect::<Result<Vec<Applied>, _>>()?;

@@ -49,7 +49,8 @@ mod tests {
             r#"{"number":12,"at":"2026-11-21T07:00:14.001Z","event":"attempt_failed","step":"charge_payment","attempt":2,"data":{"failure":{"kind":"retryable","code":"card.declined","message":"the bank\u001b[2J says no"},"retry_at":"2026-11-21T07:00:15.001Z"}}"#,
             r#"{"number":13,"at":"2026-11-21T07:00:14.002Z","event":"step_jumped_over","step":"send_mail"}"#,
         ];
-        let lines: String = events.iter().map(|event| line(&serde_json::from_str(event).expect("fits the contract"), &Look::plain())).collect();
+        let lines: String =
+            events.iter().map(|event| line(&serde_json::from_str(event).expect("fits the contract"), &Look::plain())).collect();
         insta::assert_snapshot!(lines);
     }
 }

@@ -21,15 +21,24 @@ fn name_of(capability: &Value) -> String {
 
 pub(crate) fn workers(workers: &[WorkerDetail], look: &Look) -> String {
     if workers.is_empty() {
-        return "No worker is connected. Start one that points at this server's bus; `tasker capability list` shows what is waited for.\n".to_owned();
+        return "No worker is connected. Start one that points at this server's bus; `tasker capability list` shows what is waited for.\n"
+            .to_owned();
     }
-    let mut table = Table::new(&["!session", "!system", "!state", "busy", "!last heard", "sdk", "capabilities"]);
+    let mut table = Table::new(&["!session", "!system", "!state", "busy", "!last heard", "!joined", "process", "sdk", "capabilities"]);
     for worker in workers {
-        let busy = count(worker.running.as_ref()).map_or_else(|| format!("?/{}", worker.slots), |running| format!("{running}/{}", worker.slots));
-        let sdk = worker.sdk.as_ref().map(|sdk| format!("{} {}", if sdk.language.is_empty() { &sdk.name } else { &sdk.language }, sdk.version));
+        let busy =
+            count(worker.running.as_ref()).map_or_else(|| format!("?/{}", worker.slots), |running| format!("{running}/{}", worker.slots));
+        let sdk =
+            worker.sdk.as_ref().map(|sdk| format!("{} {}", if sdk.language.is_empty() { &sdk.name } else { &sdk.language }, sdk.version));
         let system = match &worker.system_version {
             Some(version) if !version.is_empty() => format!("{} {version}", worker.system),
             Some(_) | None => worker.system.clone(),
+        };
+        // Where to look on that machine: `warehouse-3:4711` is host and process id.
+        let process = match (worker.host.as_deref().filter(|host| !host.is_empty()), worker.process_id) {
+            (Some(host), Some(id)) => Some(format!("{host}:{id}")),
+            (Some(host), None) => Some(host.to_owned()),
+            (None, _) => None,
         };
         table.row(vec![
             table::plain(&worker.session),
@@ -37,6 +46,8 @@ pub(crate) fn workers(workers: &[WorkerDetail], look: &Look) -> String {
             table::state(&worker.state),
             busy,
             worker.silent_ms.map_or_else(|| "-".to_owned(), |silent| format!("{} ago", text::duration(silent))),
+            worker.joined_at.map_or_else(|| "-".to_owned(), text::instant),
+            table::optional(process.as_deref()),
             table::optional(sdk.as_deref()),
             worker.capabilities.iter().map(name_of).collect::<Vec<_>>().join(", "),
         ]);
@@ -156,7 +167,7 @@ mod tests {
         "digest":"9f2c51e0aa00bb11","source":"manifest","declared_at":"2026-11-21T06:00:00.000Z","timeout_ms":45000,"workers":0,"waiting":2,"oldest_waiting":"2026-11-21T06:58:00.000Z"}"#;
 
     fn look() -> Look {
-        Look { now: "2026-11-21T07:00:00Z".parse().expect("a valid instant"), width: Some(120), ..Look::plain() }
+        Look { now: "2026-11-21T07:00:00Z".parse().expect("a valid instant"), width: Some(150), ..Look::plain() }
     }
 
     fn read<T: serde::de::DeserializeOwned>(json: &str) -> T {
@@ -165,7 +176,21 @@ mod tests {
 
     #[test]
     fn workers_show_who_is_busy_and_who_is_silent() {
-        insta::assert_snapshot!(workers(&[read(WORKER), read(r#"{"session":"old","system":"x","state":"silent","slots":2,"running":["a"],"silent_ms":95000}"#)], &look()));
+        insta::assert_snapshot!(workers(
+            &[read(WORKER), read(r#"{"session":"old","system":"x","state":"silent","slots":2,"running":["a"],"silent_ms":95000}"#)],
+            &look()
+        ));
+    }
+
+    #[test]
+    fn tables_fit_narrow_terminals() {
+        for width in [70_u16, 80, 100, 120] {
+            let narrow = Look { width: Some(width), ..look() };
+            for drawn in [workers(&[read(WORKER)], &narrow), capabilities(&[read(CAPABILITY)], &narrow)] {
+                assert!(drawn.lines().all(|line| line.chars().count() <= usize::from(width)), "{width}:\n{drawn}");
+                assert!(drawn.contains("aB3dE5gH7jK9mN1pQ2rS4t") || drawn.contains("node_payments"), "ids stay whole:\n{drawn}");
+            }
+        }
     }
 
     #[test]

@@ -19,20 +19,25 @@ pub(crate) fn fields(look: &Look, fields: &[(&str, Option<String>)]) -> String {
 
 /// `k=v, k=v`; none if there are none.
 pub(crate) fn labels<'a>(labels: impl IntoIterator<Item = (&'a String, &'a String)>) -> Option<String> {
-    let joined = labels.into_iter().map(|(key, value)| format!("{}={}", text::clean(key), text::clean(value))).collect::<Vec<_>>().join(", ");
+    let joined =
+        labels.into_iter().map(|(key, value)| format!("{}={}", text::clean(key), text::clean(value))).collect::<Vec<_>>().join(", ");
     (!joined.is_empty()).then_some(joined)
 }
 
 /// A small JSON value on one line: text without quotes, a collection as its entries, shortened.
 pub(crate) fn brief(value: &Value, characters_max: usize) -> String {
+    let inner = |value: &Value| match value {
+        Value::Object(fields) if !fields.contains_key("code") => format!("{{{}}}", brief(value, characters_max)),
+        other => brief(other, characters_max),
+    };
     let whole = match value {
         Value::String(text) => text.clone(),
         Value::Object(fields) => match (fields.get("code").and_then(Value::as_str), fields.get("message").and_then(Value::as_str)) {
             // A failure reads like a message, not like a record.
             (Some(code), Some(message)) => format!("{code}: {message}"),
-            _ => fields.iter().map(|(key, value)| format!("{key}={}", brief(value, characters_max))).collect::<Vec<_>>().join(" "),
+            _ => fields.iter().map(|(key, value)| format!("{key}={}", inner(value))).collect::<Vec<_>>().join(" "),
         },
-        Value::Array(items) => items.iter().map(|item| brief(item, characters_max)).collect::<Vec<_>>().join(","),
+        Value::Array(items) => items.iter().map(inner).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     };
     text::shorten(&text::clean(&whole), characters_max)

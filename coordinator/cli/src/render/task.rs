@@ -93,7 +93,10 @@ pub(crate) fn steps(steps: &[StepDetail], look: &Look) -> String {
             (attempt, 0) => attempt.to_string(),
             (attempt, max) => format!("{attempt}/{max}"),
         };
-        let span = step.started_at.or(step.ready_at).map(|from| text::duration(text::milliseconds_between(from, step.finished_at.unwrap_or(look.now))));
+        let span = step
+            .started_at
+            .or(step.ready_at)
+            .map(|from| text::duration(text::milliseconds_between(from, step.finished_at.unwrap_or(look.now))));
         table.row(vec![
             table::plain(&step.name),
             table::state(&step.state),
@@ -108,7 +111,14 @@ pub(crate) fn steps(steps: &[StepDetail], look: &Look) -> String {
 
 /// What is worth knowing about the step in the state it is in.
 fn note(step: &StepDetail, look: &Look) -> String {
-    let failed = || step.failure.as_ref().map(|failed| text::shorten(&format!("{}: {}", text::clean(&failed.code), text::clean(&failed.message)), NOTE_CHARACTERS_MAX));
+    // A step that will be tried again has not failed; its last attempt has.
+    let last = || step.attempts.iter().rev().find_map(|attempt| attempt.failure.as_ref());
+    let failed = || {
+        step.failure
+            .as_ref()
+            .or_else(last)
+            .map(|failed| text::shorten(&format!("{}: {}", text::clean(&failed.code), text::clean(&failed.message)), NOTE_CHARACTERS_MAX))
+    };
     let note = match step.state.as_str() {
         "pending" if !step.depends_on.is_empty() => Some(format!("after {}", text::clean(&step.depends_on.join(", ")))),
         "ready" => Some("waits for a worker".to_owned()),
@@ -195,7 +205,7 @@ pub(crate) mod tests {
              "ready_at":"2026-11-21T07:00:00.461Z","started_at":"2026-11-21T07:00:00.470Z","finished_at":null,"next_attempt_at":null,"worker":"cC3dE5gH","progress":{"done":3,"of":7},"result":null,"failure":null,"attempts":[]},
             {"name":"charge_payment","system":"node_payments","capability":"payment.charge","depends_on":["validate_order"],"state":"backing_off","attempt":2,"attempts_max":5,
              "ready_at":null,"started_at":"2026-11-21T07:00:01.000Z","finished_at":null,"next_attempt_at":"2026-11-21T07:00:05.500Z","worker":null,"progress":null,"result":null,
-             "failure":{"kind":"retryable","code":"bank.timeout","message":"the bank did not answer","details":null,"retry_after_ms":null},"attempts":[]},
+             "failure":null,"attempts":[{"attempt":1,"worker":"dD3dE5gH","failure":{"kind":"retryable","code":"bank.timeout","message":"the bank did not answer","details":null,"retry_after_ms":null}}]},
             {"name":"send_mail","system":"go_mail","capability":"mail.send","depends_on":["reserve_inventory","charge_payment"],"state":"pending","attempt":0,"attempts_max":3}
         ]}"#;
 

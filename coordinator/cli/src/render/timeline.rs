@@ -58,7 +58,8 @@ impl Cell {
 
 pub(crate) fn draw(timeline: &Timeline, look: &Look) -> String {
     let so_far = text::milliseconds_between(timeline.accepted_at, timeline.finished_at.unwrap_or(look.now));
-    let span = timeline.rows.iter().flat_map(|row| &row.attempts).map(|attempt| end_of(attempt, so_far)).max().unwrap_or(0).max(so_far).max(1);
+    let span =
+        timeline.rows.iter().flat_map(|row| &row.attempts).map(|attempt| end_of(attempt, so_far)).max().unwrap_or(0).max(so_far).max(1);
     let mut out = heading(timeline, so_far, look);
     if timeline.rows.is_empty() {
         out.push_str("Nothing has started yet.\n");
@@ -170,7 +171,10 @@ fn remarks(row: &TimelineRow, look: &Look) -> Vec<String> {
         lines.push(format!("{}{}", look.state(&row.state), waited.unwrap_or_default()));
     }
     for attempt in &row.attempts {
-        let waited = row.waited_ms.filter(|waited| *waited > 0 && attempt.attempt == 1).map(|waited| format!(" after {} of waiting", text::duration(waited)));
+        let waited = row
+            .waited_ms
+            .filter(|waited| *waited > 0 && attempt.attempt == 1)
+            .map(|waited| format!(" after {} of waiting", text::duration(waited)));
         let worker = attempt.worker.as_deref().map(|worker| format!(" by {}", text::clean(worker)));
         let code = attempt.code.as_deref().map(|code| format!(" {}", text::clean(code)));
         let taken = attempt.duration_ms.map(|duration| format!(" {}", text::duration(duration)));

@@ -1,6 +1,6 @@
 //! Workflows: the list, and one as an indented graph.
 
-use super::{brief, fields};
+use super::fields;
 use crate::answers::{Applied, GraphStep, Timeouts, WorkflowDetail, WorkflowSummary};
 use crate::look::{Look, Tone};
 use crate::table::{self, Table};
@@ -32,7 +32,8 @@ pub(crate) fn list(workflows: &[WorkflowSummary], look: &Look) -> String {
 pub(crate) fn applied(applied: &Applied, look: &Look) -> String {
     let what = match (applied.dry_run, applied.changed) {
         (true, true) => "would be applied",
-        (true, false) | (false, false) => "is unchanged",
+        (true, false) => "is accepted; nothing was applied",
+        (false, false) => "is unchanged",
         (false, true) => "applied",
     };
     let name = format!("{} {}", text::clean(&applied.name), text::clean(&applied.version));
@@ -95,7 +96,8 @@ fn depths(steps: &[GraphStep]) -> Vec<usize> {
     for _ in 0..steps.len() {
         let mut moved = false;
         for (position, step) in steps.iter().enumerate() {
-            let deepest = step.depends_on.iter().filter_map(|name| index.get(name.as_str())).map(|&before| depths[before] + 1).max().unwrap_or(0);
+            let deepest =
+                step.depends_on.iter().filter_map(|name| index.get(name.as_str())).map(|&before| depths[before] + 1).max().unwrap_or(0);
             if deepest > depths[position] && deepest < steps.len() {
                 depths[position] = deepest;
                 moved = true;
@@ -108,11 +110,23 @@ fn depths(steps: &[GraphStep]) -> Vec<usize> {
     depths
 }
 
+/// `up to 5 attempts, exponential from 500ms to 30.0s, not after card_declined`.
 fn retry(step: &GraphStep) -> Option<String> {
-    /// Enough for a policy with a few codes.
-    const RETRY_CHARACTERS_MAX: usize = 120;
-    let policy = step.retry.as_ref().filter(|policy| !policy.is_empty())?;
-    Some(format!("retry {}", brief(&serde_json::Value::Object(policy.clone()), RETRY_CHARACTERS_MAX)))
+    let policy = step.retry.as_ref()?;
+    let attempts = match policy.attempts_max? {
+        1 => return Some("one attempt".to_owned()),
+        many => format!("up to {many} attempts"),
+    };
+    let delays = match (policy.base_ms, policy.cap_ms) {
+        (Some(base), Some(cap)) => format!(", {} from {} to {}", text::clean(&policy.backoff), text::duration(base), text::duration(cap)),
+        (Some(_), None) | (None, _) => format!(", {}", text::clean(&policy.backoff)),
+    };
+    let never = if policy.non_retryable.is_empty() {
+        String::new()
+    } else {
+        format!(", not after {}", text::clean(&policy.non_retryable.join(", ")))
+    };
+    Some(format!("{attempts}{delays}{never}"))
 }
 
 fn timeouts(timeouts: &Timeouts) -> Option<String> {
@@ -136,7 +150,7 @@ mod tests {
         "graph":[
             {"name":"send_mail","system":"go_mail","capability":"mail.send","depends_on":["charge_payment"],"retry":null,"timeouts":null},
             {"name":"validate_order","system":"rails_orders","capability":"order.validate","depends_on":[],
-             "retry":{"backoff":"exponential","attempts_max":5,"non_retryable":["order.empty","order.unknown"]},"timeouts":{"waiting_ms":null,"running_ms":30000,"total_ms":300000}},
+             "retry":{"backoff":"exponential","base_ms":500,"cap_ms":30000,"jitter":"equal","attempts_max":5,"non_retryable":["order.empty","order.unknown"]},"timeouts":{"waiting_ms":null,"running_ms":30000,"total_ms":300000}},
             {"name":"reserve_inventory","system":"python_inventory","capability":"inventory.reserve","depends_on":["validate_order"]},
             {"name":"charge_payment","system":"node_payments","capability":"payment.charge","depends_on":["validate_order","reserve_inventory"]}
         ]}"#;
@@ -175,5 +189,6 @@ mod tests {
         assert_eq!(say(true, false), "w 1 applied  0123456789ab\n");
         assert_eq!(say(false, false), "w 1 is unchanged  0123456789ab\n");
         assert_eq!(say(true, true), "w 1 would be applied  0123456789ab\n");
+        assert_eq!(say(false, true), "w 1 is accepted; nothing was applied  0123456789ab\n");
     }
 }
