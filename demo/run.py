@@ -212,7 +212,7 @@ class Demo:
         self.screen.title(f"Order {self.order_of(chosen)}, step by step: tasker task timeline {chosen}")
         self.screen.say(indented(self.cli("task", "timeline", chosen)))
         report.logs(self.screen, by_id[chosen]["trace_id"], STATE / "logs", languages)
-        report.next_steps(self.screen, self.tasker.url, chosen, self.first_with_status("failed"), shown(TASKER), shown(STATE), KEEP)
+        report.next_steps(self.screen, self.tasker.url, chosen, self.one_turned_down(), shown(TASKER), shown(STATE), KEEP)
         for problem in problems:
             self.screen.say(self.screen.paint(f"  FAULT: {problem}", "red"))
         return 1 if problems else 0
@@ -224,8 +224,10 @@ class Demo:
         retried = [task for task in succeeded if any(len(row["attempts"]) > 1 for row in timelines[task]["rows"])]
         return (lost + retried + succeeded + self.ids)[0]
 
-    def first_with_status(self, status: str) -> str:
-        return next((task for task in self.ids if self.results[task]["status"] == status), self.ids[0])
+    def one_turned_down(self) -> str:
+        """A task that failed for a contract error, as late as possible: there is most to see."""
+        failed = [task for task in self.ids if self.results[task]["status"] == "failed"]
+        return next((task for task in failed if self.results[task]["failure"]["step"] != "validate_order"), self.ids[0])
 
     def order_of(self, task: str) -> str:
         return str(self.orders[self.ids.index(task)]["order_id"])
