@@ -11,7 +11,7 @@ mod logging;
 mod spans;
 
 use args::{Cli, ConfigCommand, DebugCommand, TopCommand};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -37,11 +37,11 @@ async fn run(cli: Cli) -> ExitCode {
         TopCommand::Config(ConfigCommand::Show(given)) => configuration::show(&given),
         TopCommand::Debug(DebugCommand::Check(given)) => check::run(given).await,
         TopCommand::Debug(DebugCommand::Ask(question)) => {
-            return tasker_cli::run(tasker_cli::Command::Debug(question), cli.global).await;
+            return tasker_cli::run_as(Cli::command(), tasker_cli::Command::Debug(question), cli.global).await;
         }
         TopCommand::Bench(given) => bench::run(given, cli.global.output).await,
         TopCommand::BenchWorker(given) => bench::worker::run(given).await,
-        TopCommand::Ask(command) => return tasker_cli::run(command, cli.global).await,
+        TopCommand::Ask(command) => return tasker_cli::run_as(Cli::command(), command, cli.global).await,
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error{error:#}");

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use tasker_engine::{TaskId, TaskStatus};
 use tasker_runtime::port::store::{Search, TaskRow};
 
-/// The largest page.
-pub const LIMIT_MAX: usize = 200;
+/// The largest page, and one row more that shows whether another page follows.
+pub const LIMIT_MAX: usize = 201;
 
 /// Beyond this many tasks a label counts as common; counting further would cost more than it saves.
 pub const LABEL_COUNT_MAX: i64 = 1_000;
@@ -91,7 +91,7 @@ impl Bound {
 /// another between two of the queries; what was read first is kept.
 pub fn merge(pages: Vec<Vec<TaskRow>>, limit: i64) -> Vec<TaskRow> {
     let mut rows: Vec<TaskRow> = pages.into_iter().flatten().collect();
-    rows.sort_by(|one, other| other.id.cmp(&one.id));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.id));
     rows.dedup_by_key(|row: &mut TaskRow| -> TaskId { row.id });
     rows.truncate(usize::try_from(limit).expect("a page is small"));
     rows

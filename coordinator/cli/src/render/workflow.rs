@@ -32,7 +32,7 @@ pub(crate) fn list(workflows: &[WorkflowSummary], look: &Look) -> String {
 pub(crate) fn applied(applied: &Applied, look: &Look) -> String {
     let what = match (applied.dry_run, applied.changed) {
         (true, true) => "would be applied",
-        (true, false) => "is accepted; nothing was applied",
+        (true, false) => "is unchanged",
         (false, false) => "is unchanged",
         (false, true) => "applied",
     };
@@ -189,6 +189,6 @@ mod tests {
         assert_eq!(say(true, false), "w 1 applied  0123456789ab\n");
         assert_eq!(say(false, false), "w 1 is unchanged  0123456789ab\n");
         assert_eq!(say(true, true), "w 1 would be applied  0123456789ab\n");
-        assert_eq!(say(false, true), "w 1 is accepted; nothing was applied  0123456789ab\n");
+        assert_eq!(say(false, true), "w 1 is unchanged  0123456789ab\n");
     }
 }

@@ -75,7 +75,7 @@ pub struct AppliedWorkflow {
 pub struct Applied {
     /// The workflow.
     pub workflow: Arc<Workflow>,
-    /// False if this very definition had been applied before, or nothing was to be changed.
+    /// False if this very definition had been applied before. With a dry run: whether applying it would change anything.
     pub changed: bool,
     /// What the checker warns about.
     pub warnings: Vec<tasker_manifest::Diagnostic>,

@@ -246,7 +246,7 @@ pub struct Search {
     pub accepted_before: Option<Timestamp>,
     /// Only tasks with a smaller id: where the page before ended.
     pub before: Option<TaskId>,
-    /// How many rows, 1 to 200.
+    /// How many rows, 1 to 201: one more than a page, which shows whether another follows.
     pub limit: usize,
 }
 

@@ -109,7 +109,7 @@ impl Shard {
             return Ok(Applied { workflow: known.workflow.clone(), changed: false, warnings });
         }
         if dry_run {
-            return Ok(Applied { workflow: Arc::new(workflow), changed: false, warnings });
+            return Ok(Applied { workflow: Arc::new(workflow), changed: true, warnings });
         }
         for system in manifest.systems {
             let (base_url, health) = (system.base_url, system.health_check_url);

@@ -36,8 +36,7 @@ pub async fn everything_acknowledged_outlives_a_killed_process(database: Databas
         .expect("starts");
     let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     // The test harness may write on the same line before the test does.
-    let numbers = lines.map_while(Result::ok).filter_map(|line| line.split("acknowledged ").nth(1)?.parse::<i64>().ok());
-    let mut numbers = numbers;
+    let mut numbers = lines.map_while(Result::ok).filter_map(|line| line.split("acknowledged ").nth(1)?.parse::<i64>().ok());
     let last_seen = numbers.by_ref().nth(ACKNOWLEDGED).expect("the child commits");
     child.kill().expect("is running");
     let acknowledged = numbers.last().unwrap_or(last_seen);
