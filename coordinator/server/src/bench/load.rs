@@ -71,7 +71,11 @@ impl Client {
     /// Submits everything and waits until it is over; gives the ids. At most about `in_flight` tasks are open: a batch is sent when the
     /// last task of an earlier one is over.
     pub async fn submit_all(&self, workflow: &str, given: &Bench, within: Duration) -> anyhow::Result<Vec<String>> {
-        let batch = (given.in_flight / 4).clamp(1, BATCH_MAX);
+        // At a given rate, small batches a hundred times a second: load without bursts.
+        let batch = match given.rate {
+            Some(rate) => ((rate / 100.0).ceil() as usize).clamp(1, BATCH_MAX),
+            None => (given.in_flight / 4).clamp(1, BATCH_MAX),
+        };
         let pad = "x".repeat(given.payload);
         let started = Instant::now();
         let (mut ids, mut open): (Vec<String>, VecDeque<String>) = (Vec::with_capacity(given.tasks), VecDeque::new());
