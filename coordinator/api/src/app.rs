@@ -137,14 +137,8 @@ pub fn router(operations: Operations, options: Options) -> Router {
     let metrics = Metrics::new();
     let edge = Edge { documentation_base: Arc::from(options.documentation_base.as_str()), metrics: metrics.clone() };
     let document = Bytes::from(docs::document(&options.version));
-    let app = App {
-        operations,
-        options: Arc::new(options),
-        metrics,
-        gate: Gate::new(WAITS_MAX),
-        body_memory: request::body::memory(),
-        document,
-    };
+    let app =
+        App { operations, options: Arc::new(options), metrics, gate: Gate::new(WAITS_MAX), body_memory: request::body::memory(), document };
     routes().layer(from_fn_with_state(edge, guard)).with_state(app)
 }
 

@@ -118,7 +118,10 @@ mod tests {
             std::fs::write(path, &now).expect("docs/openapi.json can be written");
         }
         let committed = std::fs::read_to_string(path).expect("docs/openapi.json");
-        assert!(committed == now, "docs/openapi.json is out of date: run the tests once with TASKER_WRITE_OPENAPI=1 and look at the difference");
+        assert!(
+            committed == now,
+            "docs/openapi.json is out of date: run the tests once with TASKER_WRITE_OPENAPI=1 and look at the difference"
+        );
     }
 
     #[test]
@@ -174,8 +177,9 @@ mod tests {
 
     #[test]
     fn the_page_loads_only_files_of_its_own() {
-        let page = String::from_utf8(utoipa_swagger_ui::serve("index.html", PAGE.clone()).expect("builds").expect("there").bytes.into_owned())
-            .expect("text");
+        let page =
+            String::from_utf8(utoipa_swagger_ui::serve("index.html", PAGE.clone()).expect("builds").expect("there").bytes.into_owned())
+                .expect("text");
         assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("//cdn"), "{page}");
         assert!(!page.contains("<script>") && !page.contains("onload="), "the policy forbids scripts inside the page: {page}");
         for part in page.split(['"', '\'']).filter(|part| part.starts_with("./")) {

@@ -76,9 +76,7 @@ struct Component {
 
 impl Status {
     fn of(health: Health, version: &str) -> Self {
-        let says = |name: &str| {
-            health.components.iter().find(|(component, _, _)| *component == name).map(|(_, _, says)| says.clone())
-        };
+        let says = |name: &str| health.components.iter().find(|(component, _, _)| *component == name).map(|(_, _, says)| says.clone());
         Self {
             version: version.to_owned(),
             ready: health.ready,
@@ -124,10 +122,7 @@ mod tests {
     use super::*;
 
     fn sample(ready: bool) -> Health {
-        Health {
-            ready,
-            components: vec![("store", true, "sqlite 3.51.3".into()), ("bus", ready, "embedded listener".into())],
-        }
+        Health { ready, components: vec![("store", true, "sqlite 3.51.3".into()), ("bus", ready, "embedded listener".into())] }
     }
 
     #[test]

@@ -74,11 +74,9 @@ mod tests {
 
     #[test]
     fn an_instant_has_exactly_three_digits_below_the_second() {
-        for (millis, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (1_795_000_000_120, "2026-11-18T11:06:40.120Z"),
-            (-1, "1969-12-31T23:59:59.999Z"),
-        ] {
+        for (millis, text) in
+            [(0, "1970-01-01T00:00:00.000Z"), (1_795_000_000_120, "2026-11-18T11:06:40.120Z"), (-1, "1969-12-31T23:59:59.999Z")]
+        {
             assert_eq!(Instant(Timestamp::from_millis(millis)).to_string(), text);
             assert_eq!(parse(text), Some(Timestamp::from_millis(millis)));
         }

@@ -3,10 +3,10 @@
 use crate::app::App;
 use crate::cursor;
 use crate::instant::{Instant, parse};
-use crate::problem::{Place, Problem, ProblemBody};
 use crate::nearest::did_you_mean;
-use crate::request::query::{Query, cut, encode, malformed};
+use crate::problem::{Place, Problem, ProblemBody};
 use crate::request::Ask;
+use crate::request::query::{Query, cut, encode, malformed};
 use crate::view::TaskSummary;
 use axum::Json;
 use axum::extract::State;
@@ -23,8 +23,7 @@ use utoipa::ToSchema;
 /// How many tasks a page has if nobody says: two screens.
 const PAGE_DEFAULT: u64 = 50;
 
-const KNOWN: [&str; 8] =
-    ["status", "workflow", "error_code", "label", "accepted_from", "accepted_before", "limit", "cursor"];
+const KNOWN: [&str; 8] = ["status", "workflow", "error_code", "label", "accepted_from", "accepted_before", "limit", "cursor"];
 
 /// A page of tasks, newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -60,11 +59,7 @@ pub(crate) async fn list(State(app): State<App>, ask: Ask) -> Result<Response, P
     let page = app.read(app.operations.tasks(&query.namespace, wanted), Duration::ZERO).await?;
     let next_cursor = page.next.map(|last| cursor::write(last, &filters));
     let link = next_cursor.as_deref().map(|cursor| link(&query, cursor));
-    let body = TaskPage {
-        items: page.tasks.into_iter().map(TaskSummary::of).collect(),
-        next_cursor,
-        as_of: Instant(page.as_of),
-    };
+    let body = TaskPage { items: page.tasks.into_iter().map(TaskSummary::of).collect(), next_cursor, as_of: Instant(page.as_of) };
     let mut response = Json(body).into_response();
     if let Some(value) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
         response.headers_mut().insert(LINK, value);
@@ -82,9 +77,7 @@ fn link(query: &Query, cursor: &str) -> String {
 /// What a cursor belongs to: everything that chooses tasks, in an order of its own. The size of the pages may change between them.
 fn filters(query: &Query) -> String {
     let chosen = KNOWN.iter().filter(|name| !matches!(**name, "limit" | "cursor"));
-    let mut parts: Vec<String> = chosen
-        .flat_map(|name| query.all(name).map(move |value| format!("{name}={}", encode(value))))
-        .collect();
+    let mut parts: Vec<String> = chosen.flat_map(|name| query.all(name).map(move |value| format!("{name}={}", encode(value)))).collect();
     parts.sort();
     format!("{}?{}", query.namespace, parts.join("&"))
 }
@@ -153,8 +146,8 @@ fn instant(query: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::Uri;
     use crate::problem::Code;
+    use axum::http::Uri;
     use tasker_engine::{Namespace, TaskId};
 
     fn query(text: &str) -> Query {

@@ -32,8 +32,8 @@ impl Metrics {
         let requests = HistogramVec::new(options, &["method", "route", "status"]).expect("the names are valid");
         let resets = IntCounter::new("tasker_stream_resets_total", "Event streams that had to start again from the beginning.")
             .expect("the name is valid");
-        let panics = IntCounter::new("tasker_http_panics_total", "Requests that were answered with coordinator.fault.")
-            .expect("the name is valid");
+        let panics =
+            IntCounter::new("tasker_http_panics_total", "Requests that were answered with coordinator.fault.").expect("the name is valid");
         registry.register(Box::new(requests.clone())).expect("registered once");
         registry.register(Box::new(resets.clone())).expect("registered once");
         registry.register(Box::new(panics.clone())).expect("registered once");

@@ -56,7 +56,14 @@ mod tests {
     #[test]
     fn a_slip_finds_its_name_and_a_stranger_finds_none() {
         let names = ["workflow", "version", "input", "labels"];
-        for (written, meant) in [("workflo", Some("workflow")), ("Input", Some("input")), ("lables", Some("labels")), ("inptu", Some("input")), ("zebra", None), ("", None)] {
+        for (written, meant) in [
+            ("workflo", Some("workflow")),
+            ("Input", Some("input")),
+            ("lables", Some("labels")),
+            ("inptu", Some("input")),
+            ("zebra", None),
+            ("", None),
+        ] {
             assert_eq!(nearest(written, names), meant, "{written}");
         }
     }

@@ -3,8 +3,8 @@
 use crate::app::App;
 use crate::instant::parse_duration;
 use crate::problem::{Code, Place, Problem, ProblemBody};
-use crate::request::query::{Query, cut, malformed};
 use crate::request::Ask;
+use crate::request::query::{Query, cut, malformed};
 use crate::server::Closing;
 use crate::tasks;
 use crate::view::TaskResult;
@@ -34,11 +34,7 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "wait.too_many: too many clients wait"),
     ))]
-pub(crate) async fn show(
-    State(app): State<App>,
-    closing: Option<Extension<Closing>>,
-    ask: Ask,
-) -> Result<Response, Problem> {
+pub(crate) async fn show(State(app): State<App>, closing: Option<Extension<Closing>>, ask: Ask) -> Result<Response, Problem> {
     let query = app.query(&ask, &["wait"])?;
     let id = ask.task_id()?;
     let wait = wait(&query, &ask.headers)?;
@@ -56,7 +52,9 @@ pub(crate) async fn show(
     };
     let view = view.ok_or_else(|| tasks::unknown(id, &query.namespace))?;
     let mut headers = HeaderMap::new();
-    if wait.preferred && let Ok(value) = HeaderValue::from_str(&format!("wait={}", wait.time.as_secs())) {
+    if wait.preferred
+        && let Ok(value) = HeaderValue::from_str(&format!("wait={}", wait.time.as_secs()))
+    {
         headers.insert(PREFERENCE_APPLIED, value);
     }
     let status = match view.task.status.is_terminal() {

@@ -52,11 +52,7 @@ const RETRY_MS: u64 = 2_000;
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json", description = "wait.too_many: too many clients wait"),
     ))]
-pub(crate) async fn follow(
-    State(app): State<App>,
-    closing: Option<Extension<Closing>>,
-    ask: Ask,
-) -> Result<Response, Problem> {
+pub(crate) async fn follow(State(app): State<App>, closing: Option<Extension<Closing>>, ask: Ask) -> Result<Response, Problem> {
     let query = app.query(&ask, &[])?;
     let id = ask.task_id()?;
     let seen = ask.header("Last-Event-ID")?.map(str::to_owned);
@@ -112,14 +108,7 @@ where
     R: Fn() -> F,
     F: Future<Output = Result<Option<History>, Problem>>,
 {
-    fn start(
-        id: TaskId,
-        history: History,
-        live: broadcast::Receiver<Committed>,
-        read: R,
-        seen: Option<&str>,
-        metrics: &Metrics,
-    ) -> Self {
+    fn start(id: TaskId, history: History, live: broadcast::Receiver<Committed>, read: R, seen: Option<&str>, metrics: &Metrics) -> Self {
         let known = history.entries.last().map_or(0, |entry| entry.first + entry.events.len() as u64 - 1);
         let mut opening = format!("retry: {RETRY_MS}\n\n");
         let next = match seen.map(|text| text.parse::<u64>().ok().filter(|number| *number <= known)) {
@@ -261,7 +250,11 @@ mod tests {
             History { workflow: self.workflow.clone(), entries: self.entries[..entries].to_vec(), finished }
         }
 
-        fn follow(&self, known: usize, seen: Option<&str>) -> Follower<impl Fn() -> std::future::Ready<Result<Option<History>, Problem>> + use<>> {
+        fn follow(
+            &self,
+            known: usize,
+            seen: Option<&str>,
+        ) -> Follower<impl Fn() -> std::future::Ready<Result<Option<History>, Problem>> + use<>> {
             let (whole, reads) = (self.history(self.entries.len()), self.reads.clone());
             let read = move || {
                 *reads.lock().expect("not poisoned") += 1;

@@ -224,9 +224,7 @@ fn read_batch(body: &Bytes, traceparent: Option<&str>) -> Result<Vec<Result<Subm
 }
 
 fn task_of(members: &Members<'_>, body: &Bytes) -> Result<Submit, Problem> {
-    let missing = |name: &str| {
-        Problem::at(Code::RequestMalformed, Place::new(step("", name), "the member is missing"))
-    };
+    let missing = |name: &str| Problem::at(Code::RequestMalformed, Place::new(step("", name), "the member is missing"));
     let input = members.required("input").map_err(|problem| problem.with_hint("a workflow without input takes `null`"))?;
     Ok(Submit {
         workflow: members.parsed("workflow")?.ok_or_else(|| missing("workflow"))?,
@@ -296,9 +294,8 @@ mod tests {
 
     #[test]
     fn one_wrong_task_does_not_spoil_its_batch() {
-        let body = Bytes::from_static(
-            br#"{"tasks":[{"workflow":"order","input":1,"idempotency_key":"a"},{"workflow":"order","inputs":1},7]}"#,
-        );
+        let body =
+            Bytes::from_static(br#"{"tasks":[{"workflow":"order","input":1,"idempotency_key":"a"},{"workflow":"order","inputs":1},7]}"#);
         let read = read_batch(&body, Some("00-x")).expect("a batch");
         let first = read[0].as_ref().expect("fine");
         assert_eq!((first.idempotency_key.as_deref(), first.traceparent.as_deref()), (Some("a"), Some("00-x")));

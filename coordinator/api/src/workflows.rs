@@ -93,17 +93,13 @@ pub(crate) async fn show(State(app): State<App>, ask: Ask) -> Result<Response, P
 
 fn find<'w>(all: &'w [AppliedWorkflow], name: &str, version: Option<&str>) -> Option<&'w AppliedWorkflow> {
     all.iter().find(|applied| {
-        applied.workflow.name.as_str() == name
-            && version.map_or(applied.current, |version| applied.workflow.version.as_str() == version)
+        applied.workflow.name.as_str() == name && version.map_or(applied.current, |version| applied.workflow.version.as_str() == version)
     })
 }
 
 fn unknown(all: &[AppliedWorkflow], name: &str, version: Option<&str>) -> Problem {
-    let versions: Vec<&str> = all
-        .iter()
-        .filter(|applied| applied.workflow.name.as_str() == name)
-        .map(|applied| applied.workflow.version.as_str())
-        .collect();
+    let versions: Vec<&str> =
+        all.iter().filter(|applied| applied.workflow.name.as_str() == name).map(|applied| applied.workflow.version.as_str()).collect();
     let (what, hint) = match (version, versions.as_slice()) {
         (_, []) => {
             let names = all.iter().map(|applied| applied.workflow.name.as_str());
@@ -111,7 +107,10 @@ fn unknown(all: &[AppliedWorkflow], name: &str, version: Option<&str>) -> Proble
         }
         (version, known) => {
             let shown: Vec<&str> = known.iter().rev().take(10).copied().collect();
-            (format!("version `{}` of workflow `{name}`", cut(version.unwrap_or("current"))), Some(format!("known versions: {}", shown.join(", "))))
+            (
+                format!("version `{}` of workflow `{name}`", cut(version.unwrap_or("current"))),
+                Some(format!("known versions: {}", shown.join(", "))),
+            )
         }
     };
     let problem = Problem::new(Code::WorkflowUnknown, format!("there is no {what} here"));

@@ -15,12 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => Authentication::None,
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let listener = Listener::bind(Options {
-        address,
-        authentication,
-        ..Options::default()
-    })
-    .await?;
+    let listener = Listener::bind(Options { address, authentication, ..Options::default() }).await?;
     println!("listening on {}", listener.local_addr());
 
     let local = listener.client();
@@ -28,20 +23,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let answering = tokio::spawn(async move {
         let mut batch = Vec::new();
         while requests.recv_many(&mut batch, 256).await > 0 {
-            for Message {
-                reply,
-                headers,
-                payload,
-                ..
-            } in batch.drain(..)
-            {
+            for Message { reply, headers, payload, .. } in batch.drain(..) {
                 let Some(subject) = reply else { continue };
-                if let Err(error) = local.publish(Message {
-                    subject,
-                    reply: None,
-                    headers,
-                    payload,
-                }) {
+                if let Err(error) = local.publish(Message { subject, reply: None, headers, payload }) {
                     eprintln!("an answer was not sent: {error} ({})", error.code());
                 }
             }

@@ -1,7 +1,7 @@
 //! The embedded listener as the coordinator's own bus: no socket between them.
 
 use crate::door::{Door, Refused};
-use crate::embedded::{BindError, Headers, Listener, LocalClient, Message, MailboxLimits, Options, Subject, Subscription};
+use crate::embedded::{BindError, Headers, Listener, LocalClient, MailboxLimits, Message, Options, Subject, Subscription};
 use crate::responders;
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap};
@@ -49,9 +49,7 @@ impl Embedded {
             tokio::spawn(receive(subscription, door.clone()));
         }
         let calls = Arc::new(Calls::default());
-        let answers = client
-            .subscribe(&format!("{INBOX}.*"), None)
-            .expect("a constant pattern, and the listener has just been opened");
+        let answers = client.subscribe(&format!("{INBOX}.*"), None).expect("a constant pattern, and the listener has just been opened");
         tokio::spawn(take_answers(answers, calls.clone()));
         Ok(Self { listener: Mutex::new(Some(listener)), client, door, address, calls })
     }

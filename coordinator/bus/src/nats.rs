@@ -109,10 +109,10 @@ impl Nats {
             };
         }
         let addresses: Vec<&str> = servers.split(", ").collect();
-        let client = connect.connect(addresses).await.map_err(|error| ConnectError::Unreachable {
-            servers: servers.clone(),
-            reason: error.to_string(),
-        })?;
+        let client = connect
+            .connect(addresses)
+            .await
+            .map_err(|error| ConnectError::Unreachable { servers: servers.clone(), reason: error.to_string() })?;
         let door = Door { subjects: Arc::new(subjects), inbox, refused: Arc::new(Refused::default()) };
         for (subject, one_is_enough) in door.subjects.of_coordinator() {
             let subscribed = match one_is_enough {
@@ -215,14 +215,9 @@ impl Bus for Nats {
             for (name, value) in responders::headers(&call) {
                 headers.insert(name, value);
             }
-            let request = async_nats::Request::new()
-                .payload(call.input.bytes().clone())
-                .headers(headers)
-                .timeout(Some(call.timeout));
+            let request = async_nats::Request::new().payload(call.input.bytes().clone()).headers(headers).timeout(Some(call.timeout));
             let outcome = match client.send_request(subject, request).await {
-                Ok(answer) => responders::outcome(answer.payload, |name| {
-                    Some(answer.headers.as_ref()?.get(name)?.as_str().to_owned())
-                }),
+                Ok(answer) => responders::outcome(answer.payload, |name| Some(answer.headers.as_ref()?.get(name)?.as_str().to_owned())),
                 Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => CallOutcome::NoResponders,
                 Err(_) => CallOutcome::NoAnswer,
             };

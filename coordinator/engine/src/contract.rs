@@ -100,10 +100,7 @@ impl Schema {
             .validator
             .iter_errors(value)
             .take(Self::VIOLATIONS_MAX)
-            .map(|error| Violation {
-                pointer: error.instance_path().to_string(),
-                message: short(&error.to_string()),
-            })
+            .map(|error| Violation { pointer: error.instance_path().to_string(), message: short(&error.to_string()) })
             .collect()
     }
 }
@@ -186,9 +183,7 @@ impl Contract {
         let errors: serde_json::Map<String, Value> = self
             .errors
             .iter()
-            .map(|(code, error)| {
-                (code.to_string(), json!({ "details": source(&error.details), "description": error.description }))
-            })
+            .map(|(code, error)| (code.to_string(), json!({ "details": source(&error.details), "description": error.description })))
             .collect();
         json!({ "input": source(&self.input), "result": source(&self.result), "errors": errors })
     }

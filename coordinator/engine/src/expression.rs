@@ -142,21 +142,15 @@ impl Expression {
 
     fn follow<'s>(&self, path: &[String], scope: &'s dyn Scope) -> Result<&'s Value, NoValue> {
         let (mut value, mut seen, fields) = match path {
-            [task, input, fields @ ..] if task == "task" && input == "input" => {
-                (scope.task_input(), "task.input".to_owned(), fields)
-            }
+            [task, input, fields @ ..] if task == "task" && input == "input" => (scope.task_input(), "task.input".to_owned(), fields),
             [steps, name, result, fields @ ..] if steps == "steps" && result == "result" => {
-                let value = scope
-                    .step_result(name)
-                    .ok_or_else(|| self.no_value(format!("step `{name}` has no result")))?;
+                let value = scope.step_result(name).ok_or_else(|| self.no_value(format!("step `{name}` has no result")))?;
                 (value, format!("steps.{name}.result"), fields)
             }
             _ => return Err(self.no_value("it names nothing that exists")),
         };
         for field in fields {
-            value = value
-                .get(field)
-                .ok_or_else(|| self.no_value(format!("`{seen}` has no field `{field}`")))?;
+            value = value.get(field).ok_or_else(|| self.no_value(format!("`{seen}` has no field `{field}`")))?;
             seen = format!("{seen}.{field}");
         }
         Ok(value)
@@ -321,12 +315,7 @@ impl Survey {
         }
     }
 
-    fn comprehension(
-        &mut self,
-        comprehension: &ComprehensionExpr,
-        depth: usize,
-        bound: &mut Bound,
-    ) -> Result<(), InvalidExpression> {
+    fn comprehension(&mut self, comprehension: &ComprehensionExpr, depth: usize, bound: &mut Bound) -> Result<(), InvalidExpression> {
         self.nesting = self.nesting.max(depth);
         if depth > Expression::NESTING_MAX {
             return Err(InvalidExpression::TooNested);
@@ -342,12 +331,7 @@ impl Survey {
         bound.push((comprehension.iter_var.clone(), element.clone()));
         bound.extend(comprehension.iter_var2.clone().map(|variable| (variable, element)));
         bound.push((comprehension.accu_var.clone(), None));
-        let inner = [
-            &comprehension.accu_init,
-            &comprehension.loop_cond,
-            &comprehension.loop_step,
-            &comprehension.result,
-        ];
+        let inner = [&comprehension.accu_init, &comprehension.loop_cond, &comprehension.loop_step, &comprehension.result];
         inner.into_iter().try_for_each(|inner| self.walk(inner, depth, bound))?;
         bound.truncate(outer);
         Ok(())
@@ -485,7 +469,9 @@ mod tests {
         let given = Given(json!({ "m": { "b": 1, "a": 2 }, "lines": [{ "tags": ["x"], "more": { "k": 1 } }] }), json!({}));
         let value = |source: &str| Expression::compile(source).expect("valid").evaluate(&given).map_err(|error| error.to_string());
         assert!(value("task.input.m.map(k, k)").expect_err("an object").contains("ranges over an object"));
-        assert!(value("task.input.lines.exists(line, line.more.all(k, k == 'k'))").expect_err("an object").contains("ranges over an object"));
+        assert!(
+            value("task.input.lines.exists(line, line.more.all(k, k == 'k'))").expect_err("an object").contains("ranges over an object")
+        );
         let filtered = "task.input.lines.filter(line, true).map(line, line.more.map(k, k))";
         assert!(value(filtered).expect_err("an object").contains("ranges over an object"));
         assert_eq!(value("task.input.lines.map(line, line.tags.map(tag, tag + '!'))"), Ok(json!([["x!"]])));

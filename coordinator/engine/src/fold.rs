@@ -43,10 +43,7 @@ impl Task {
     ///
     /// # Errors
     /// If the history has a gap, no beginning, or does not fit the workflow.
-    pub fn fold<'e>(
-        workflow: Arc<Workflow>,
-        entries: impl IntoIterator<Item = &'e Entry>,
-    ) -> Result<Self, BrokenHistory> {
+    pub fn fold<'e>(workflow: Arc<Workflow>, entries: impl IntoIterator<Item = &'e Entry>) -> Result<Self, BrokenHistory> {
         let mut task: Option<Self> = None;
         for entry in entries {
             match &mut task {
@@ -189,13 +186,7 @@ impl Task {
     }
 
     /// Moves the open attempt, if there is one, to the closed ones.
-    fn close(
-        &mut self,
-        step: StepIndex,
-        at: Timestamp,
-        reply: Option<Digest>,
-        failure: Option<crate::failure::Failure>,
-    ) {
+    fn close(&mut self, step: StepIndex, at: Timestamp, reply: Option<Digest>, failure: Option<crate::failure::Failure>) {
         let progress = &mut self.steps[step.at()];
         if let StepState::Running(open) = &progress.state {
             progress.closed.push(ClosedAttempt {

@@ -102,10 +102,7 @@ fn is_identifier(text: &str) -> bool {
 }
 
 fn is_dotted(text: &str) -> bool {
-    text.split('.').all(|word| {
-        !word.is_empty()
-            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-    })
+    text.split('.').all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'))
 }
 
 name!(

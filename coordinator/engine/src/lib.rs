@@ -31,10 +31,9 @@ pub use contract::{Contract, Schema};
 
 pub use failure::{Failure, FailureKind};
 pub use ids::{
-    AttemptNumber, AttemptToken, CapabilityName, Digest, ErrorCode, Namespace, SessionId, StepIndex,
-    StepName, SystemName, TaskId, WorkflowName, WorkflowVersion,
+    AttemptNumber, AttemptToken, CapabilityName, Digest, ErrorCode, Namespace, SessionId, StepIndex, StepName, SystemName, TaskId,
+    WorkflowName, WorkflowVersion,
 };
 pub use payload::Payload;
 
 pub use time::Timestamp;
-

@@ -131,10 +131,7 @@ impl Template {
             }
             Self::List(items) => Value::Array(items.iter().map(|item| item.evaluate(scope)).collect::<Result<_, _>>()?),
             Self::Object(members) => Value::Object(
-                members
-                    .iter()
-                    .map(|(name, member)| Ok((name.clone(), member.evaluate(scope)?)))
-                    .collect::<Result<_, NoValue>>()?,
+                members.iter().map(|(name, member)| Ok((name.clone(), member.evaluate(scope)?))).collect::<Result<_, NoValue>>()?,
             ),
         })
     }

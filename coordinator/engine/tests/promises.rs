@@ -17,9 +17,8 @@ use tasker_engine::retry::{Backoff, Jitter, RetryPolicy};
 use tasker_engine::task::{StepState, Submission, Trace};
 use tasker_engine::workflow::{Step, Timeouts};
 use tasker_engine::{
-    AttemptNumber, AttemptToken, CapabilityName, Contract, Digest, ErrorCode, Failure, FailureKind, Namespace, Payload,
-    SessionId, StepIndex, StepName, SystemName, Task, TaskId, TaskStatus, Timestamp, Workflow, WorkflowName,
-    WorkflowVersion,
+    AttemptNumber, AttemptToken, CapabilityName, Contract, Digest, ErrorCode, Failure, FailureKind, Namespace, Payload, SessionId,
+    StepIndex, StepName, SystemName, Task, TaskId, TaskStatus, Timestamp, Workflow, WorkflowName, WorkflowVersion,
 };
 
 /// What may happen to a task; numbers are reduced to what exists.
@@ -124,8 +123,7 @@ impl World {
         };
         let id = TaskId::first_at(now);
         let (task, decision) = accept(id, workflow, submission, Vec::new(), now).expect("no input schema");
-        let mut world =
-            Self { task, entries: Vec::new(), now, tokens: 0, last_reply: None, succeeded: BTreeSet::new() };
+        let mut world = Self { task, entries: Vec::new(), now, tokens: 0, last_reply: None, succeeded: BTreeSet::new() };
         world.commit(decision);
         world
     }
@@ -180,13 +178,9 @@ impl World {
             Move::Dispatch(number) => self.dispatch(number),
             Move::Succeed(number) => self.answer(number, Outcome::Succeeded(Payload::trusted(Bytes::from(format!("{number}"))))),
             Move::Fail(number, kind) => {
-                let kind = [
-                    FailureKind::Retryable,
-                    FailureKind::Permanent,
-                    FailureKind::Contract,
-                    FailureKind::Cancelled,
-                    FailureKind::Lost,
-                ][usize::from(kind)];
+                let kind =
+                    [FailureKind::Retryable, FailureKind::Permanent, FailureKind::Contract, FailureKind::Cancelled, FailureKind::Lost]
+                        [usize::from(kind)];
                 self.answer(number, Outcome::Failed(Failure::new(kind, ErrorCode::new("broken").expect("valid"), "no")));
             }
             Move::RepeatLast => {

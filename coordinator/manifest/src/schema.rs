@@ -3,13 +3,13 @@
 use crate::codes;
 use crate::fields::{entries, short};
 use crate::report::{Place, Problem, Report};
-use tasker_engine::schema_cost::{self, TooDear};
 use crate::suggest::nearest;
 use crate::yaml::{Kind, Node};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use tasker_engine::contract::{InvalidSchema, Schema};
 use tasker_engine::ids::Digest;
+use tasker_engine::schema_cost::{self, TooDear};
 
 /// The most schema nodes compiled for one manifest. A node costs microseconds; equal schemas are compiled once.
 const SCHEMA_NODES_MAX: usize = 50_000;

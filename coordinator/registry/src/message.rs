@@ -4,8 +4,8 @@ use std::time::Duration;
 use tasker_engine::decide::reply::Outcome;
 use tasker_engine::task::Trace;
 use tasker_engine::{
-    AttemptNumber, AttemptToken, CapabilityName, Contract, Namespace, Payload, SessionId, StepName, SystemName, TaskId,
-    WorkflowName, WorkflowVersion,
+    AttemptNumber, AttemptToken, CapabilityName, Contract, Namespace, Payload, SessionId, StepName, SystemName, TaskId, WorkflowName,
+    WorkflowVersion,
 };
 
 /// A message from a worker. Namespace and system were read from the subject on which it arrived, never from its body (P13).

@@ -148,9 +148,7 @@ impl Registry {
         let known = self.systems.entry((namespace.clone(), system.clone())).or_default();
         let digest = announced.contract.digest();
         if let Some(existing) = known.capabilities.get(&announced.name) {
-            let same = existing.digest == digest
-                && existing.description == announced.description
-                && existing.timeout == announced.timeout;
+            let same = existing.digest == digest && existing.description == announced.description && existing.timeout == announced.timeout;
             let says_nothing = announced.contract.is_empty() && announced.description.is_empty();
             if same || (source == Source::Manifest && says_nothing) {
                 return None;
@@ -241,12 +239,7 @@ impl Registry {
     }
 
     /// The sessions that offer a capability, draining ones included.
-    pub fn offering(
-        &self,
-        namespace: &Namespace,
-        system: &SystemName,
-        capability: &CapabilityName,
-    ) -> impl Iterator<Item = &Session> {
+    pub fn offering(&self, namespace: &Namespace, system: &SystemName, capability: &CapabilityName) -> impl Iterator<Item = &Session> {
         let offer = (namespace.clone(), system.clone(), capability.clone());
         self.offers.get(&offer).into_iter().flatten().filter_map(|key| self.sessions.get(key))
     }

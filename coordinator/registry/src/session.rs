@@ -44,10 +44,14 @@ impl Session {
     pub fn new(key: SessionKey, announcement: Announcement, now: Duration) -> Self {
         Self {
             key,
-            capabilities: announcement.capabilities.iter().map(|announced| {
-                let digest = (!announced.contract.is_empty()).then(|| announced.contract.digest());
-                (announced.name.clone(), digest)
-            }).collect(),
+            capabilities: announcement
+                .capabilities
+                .iter()
+                .map(|announced| {
+                    let digest = (!announced.contract.is_empty()).then(|| announced.contract.digest());
+                    (announced.name.clone(), digest)
+                })
+                .collect(),
             announcement,
             state: SessionState::Active,
             joined_at: now,

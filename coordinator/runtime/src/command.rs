@@ -1,8 +1,8 @@
 //! What the operations ask of the loop.
 
 use crate::operations::{
-    Applied, AppliedWorkflow, ApplyError, CapabilityView, ChangeError, Figures, Reason, SubmitError, Submitted, SystemView,
-    TaskView, Unavailable,
+    Applied, AppliedWorkflow, ApplyError, CapabilityView, ChangeError, Figures, Reason, SubmitError, Submitted, SystemView, TaskView,
+    Unavailable,
 };
 use crate::port::store::Sequence;
 use std::collections::BTreeMap;
@@ -20,7 +20,10 @@ pub(crate) enum Command {
         warnings: Vec<tasker_manifest::Diagnostic>,
         answer: Sender<Result<Applied, ApplyError>>,
     },
-    Workflows { namespace: Namespace, answer: Sender<Vec<AppliedWorkflow>> },
+    Workflows {
+        namespace: Namespace,
+        answer: Sender<Vec<AppliedWorkflow>>,
+    },
     Submit {
         namespace: Namespace,
         workflow: WorkflowName,
@@ -31,17 +34,55 @@ pub(crate) enum Command {
         traceparent: Option<String>,
         answer: Sender<Result<Submitted, SubmitError>>,
     },
-    Show { namespace: Namespace, id: TaskId, answer: Sender<Result<Option<TaskView>, Unavailable>> },
-    Head { namespace: Namespace, id: TaskId, answer: Sender<Result<Option<(TaskView, Sequence)>, Unavailable>> },
-    WaitFinished { namespace: Namespace, id: TaskId, answer: Sender<Result<Option<TaskView>, Unavailable>> },
-    Cancel { namespace: Namespace, id: TaskId, reason: String, answer: Sender<Result<TaskView, ChangeError>> },
-    Retry { namespace: Namespace, id: TaskId, answer: Sender<Result<Submitted, ChangeError>> },
-    Systems { namespace: Namespace, answer: Sender<Vec<SystemView>> },
-    Capabilities { namespace: Namespace, answer: Sender<Vec<CapabilityView>> },
-    Why { namespace: Namespace, id: TaskId, answer: Sender<Result<Option<Vec<Reason>>, Unavailable>> },
-    Status { answer: Sender<Vec<(&'static str, bool, String)>> },
-    Figures { answer: Sender<Figures> },
-    Drain { grace: Duration, answer: Sender<()> },
+    Show {
+        namespace: Namespace,
+        id: TaskId,
+        answer: Sender<Result<Option<TaskView>, Unavailable>>,
+    },
+    Head {
+        namespace: Namespace,
+        id: TaskId,
+        answer: Sender<Result<Option<(TaskView, Sequence)>, Unavailable>>,
+    },
+    WaitFinished {
+        namespace: Namespace,
+        id: TaskId,
+        answer: Sender<Result<Option<TaskView>, Unavailable>>,
+    },
+    Cancel {
+        namespace: Namespace,
+        id: TaskId,
+        reason: String,
+        answer: Sender<Result<TaskView, ChangeError>>,
+    },
+    Retry {
+        namespace: Namespace,
+        id: TaskId,
+        answer: Sender<Result<Submitted, ChangeError>>,
+    },
+    Systems {
+        namespace: Namespace,
+        answer: Sender<Vec<SystemView>>,
+    },
+    Capabilities {
+        namespace: Namespace,
+        answer: Sender<Vec<CapabilityView>>,
+    },
+    Why {
+        namespace: Namespace,
+        id: TaskId,
+        answer: Sender<Result<Option<Vec<Reason>>, Unavailable>>,
+    },
+    Status {
+        answer: Sender<Vec<(&'static str, bool, String)>>,
+    },
+    Figures {
+        answer: Sender<Figures>,
+    },
+    Drain {
+        grace: Duration,
+        answer: Sender<()>,
+    },
 }
 
 /// A submission with an idempotency key that was not found in the store.

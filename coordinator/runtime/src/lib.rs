@@ -4,10 +4,10 @@
 //! running coordinator is in [`operations`].
 
 mod command;
-mod settings;
-mod shard;
 pub mod operations;
 pub mod port;
+mod settings;
+mod shard;
 pub mod trace;
 
 pub use settings::{INBOX_MAX, Settings};

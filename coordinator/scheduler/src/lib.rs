@@ -120,11 +120,7 @@ mod tests {
     }
 
     fn waiting(number: i64) -> Waiting {
-        Waiting {
-            task: TaskId::from_number(number).expect("not negative"),
-            step: StepIndex(0),
-            since: Timestamp::from_millis(number),
-        }
+        Waiting { task: TaskId::from_number(number).expect("not negative"), step: StepIndex(0), since: Timestamp::from_millis(number) }
     }
 
     #[test]

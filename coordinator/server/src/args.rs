@@ -37,7 +37,9 @@ pub enum TopCommand {
 
 /// `tasker bench`.
 #[derive(Args)]
-#[command(after_help = "Starts a coordinator, workers and load as processes of their own. Durability is never turned off.\nUse a release build for figures that mean something.\n\nExample:\n  tasker bench --workflow linear:4 --tasks 20000 --in-flight 2000\n  tasker bench --workflow fanout:1000 --tasks 20 -o json\n  tasker bench --rate 250                                     open loop: 250 tasks/s, for the overhead at that load")]
+#[command(
+    after_help = "Starts a coordinator, workers and load as processes of their own. Durability is never turned off.\nUse a release build for figures that mean something.\n\nExample:\n  tasker bench --workflow linear:4 --tasks 20000 --in-flight 2000\n  tasker bench --workflow fanout:1000 --tasks 20 -o json\n  tasker bench --rate 250                                     open loop: 250 tasks/s, for the overhead at that load"
+)]
 pub struct Bench {
     /// Shape of the workflow: linear:N, diamond:N, fanout:N
     #[arg(long, default_value = "linear:4", value_name = "SHAPE")]
@@ -83,7 +85,9 @@ pub struct BenchWorker {
 
 /// `tasker dev`.
 #[derive(Args)]
-#[command(after_help = "Example:\n  tasker dev                     throw-away data, removed at the end\n  tasker dev --data .tasker      data is kept in .tasker/tasker.db\n  tasker dev --http-port 0       any free port; the address is printed")]
+#[command(
+    after_help = "Example:\n  tasker dev                     throw-away data, removed at the end\n  tasker dev --data .tasker      data is kept in .tasker/tasker.db\n  tasker dev --http-port 0       any free port; the address is printed"
+)]
 pub struct Dev {
     /// Keep the data in this directory; without it everything is gone at the end
     #[arg(long, value_name = "DIR")]
@@ -104,7 +108,9 @@ pub struct Dev {
 
 /// `tasker server`.
 #[derive(Args)]
-#[command(after_help = "Settings come from defaults, then the file, then the environment, then flags. `tasker config show` prints the result.\n\nExample:\n  tasker server --database-url postgres://tasker@db/tasker --nats-url nats://bus:4222\n  tasker server --database-url sqlite:/var/lib/tasker/tasker.db      with the embedded listener")]
+#[command(
+    after_help = "Settings come from defaults, then the file, then the environment, then flags. `tasker config show` prints the result.\n\nExample:\n  tasker server --database-url postgres://tasker@db/tasker --nats-url nats://bus:4222\n  tasker server --database-url sqlite:/var/lib/tasker/tasker.db      with the embedded listener"
+)]
 pub struct Server {
     #[command(flatten)]
     pub settings: Given,
@@ -159,7 +165,9 @@ pub enum DebugCommand {
 
 /// `tasker debug check`.
 #[derive(Args)]
-#[command(after_help = "The coordinator must not be running: the check takes the lease while it reads.\n\nExample:\n  tasker debug check --database-url sqlite:.tasker/tasker.db --accepted ids.txt --all-finished")]
+#[command(
+    after_help = "The coordinator must not be running: the check takes the lease while it reads.\n\nExample:\n  tasker debug check --database-url sqlite:.tasker/tasker.db --accepted ids.txt --all-finished"
+)]
 pub struct Check {
     /// Database: sqlite:PATH or postgres://…
     #[arg(long, env = "TASKER_DATABASE_URL", value_name = "URL")]

@@ -107,7 +107,8 @@ async fn histories(store: &dyn Store, findings: &mut Findings) -> anyhow::Result
             findings.events += row.entry.events.len();
             let (previous, entries) = histories.entry(row.entry.task).or_default();
             if row.previous != *previous {
-                let seen = format!("row {} of {} names {} as the one before, but it is {previous}", row.sequence, row.entry.task, row.previous);
+                let seen =
+                    format!("row {} of {} names {} as the one before, but it is {previous}", row.sequence, row.entry.task, row.previous);
                 findings.report("P19", seen);
             }
             *previous = row.sequence;

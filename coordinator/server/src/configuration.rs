@@ -42,7 +42,10 @@ const fn setting(name: &'static str, variable: &'static str, default: Option<&'s
 
 const SETTINGS: &[Setting] = &[
     Setting { secret: true, ..setting("database_url", "TASKER_DATABASE_URL", None, "sqlite:PATH or postgres://USER@HOST/DB; required") },
-    Setting { secret: true, ..setting("nats_url", "TASKER_NATS_URL", None, "nats://HOST:PORT, several separated by commas; absent: the embedded listener") },
+    Setting {
+        secret: true,
+        ..setting("nats_url", "TASKER_NATS_URL", None, "nats://HOST:PORT, several separated by commas; absent: the embedded listener")
+    },
     setting("nats_credentials_file", "TASKER_NATS_CREDENTIALS_FILE", None, "file with NATS credentials"),
     setting("nats_listen", "TASKER_NATS_LISTEN", Some("127.0.0.1:7422"), "address of the embedded listener"),
     setting("nats_token_file", "TASKER_NATS_TOKEN_FILE", None, "file with the token that workers of the embedded listener must give"),
@@ -102,7 +105,11 @@ impl Configuration {
             bail!("[config.out_of_range]: heartbeat is {:?}; give 100ms to 60s", self.heartbeat);
         }
         if self.lease < self.heartbeat * 3 {
-            bail!("[config.out_of_range]: lease is {:?}, less than three heartbeats of {:?}: one lost beat would lose a worker", self.lease, self.heartbeat);
+            bail!(
+                "[config.out_of_range]: lease is {:?}, less than three heartbeats of {:?}: one lost beat would lose a worker",
+                self.lease,
+                self.heartbeat
+            );
         }
         if self.drain_timeout > Duration::from_secs(600) {
             bail!("[config.out_of_range]: drain_timeout is {:?}; give at most 10m", self.drain_timeout);
@@ -110,7 +117,10 @@ impl Configuration {
         tasker_wire::worker::Subjects::new(&self.subject_prefix).map_err(|invalid| anyhow::anyhow!("[config.out_of_range]: {invalid}"))?;
         let exposed = self.nats_url.is_none() && !self.nats_listen.ip().is_loopback() && self.nats_token.is_none();
         if exposed {
-            bail!("[config.unsafe]: the embedded listener would be open to everybody on {}; set nats_token_file, or listen on 127.0.0.1", self.nats_listen);
+            bail!(
+                "[config.unsafe]: the embedded listener would be open to everybody on {}; set nats_token_file, or listen on 127.0.0.1",
+                self.nats_listen
+            );
         }
         Ok(())
     }
@@ -139,10 +149,8 @@ fn layers(given: &Given) -> anyhow::Result<Layers> {
         }
     }
     if let Some(path) = &given.config {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("[config.file_unreadable]: {}", path.display()))?;
-        let File(entries) =
-            toml::from_str(&text).with_context(|| format!("[config.malformed]: {}", path.display()))?;
+        let text = std::fs::read_to_string(path).with_context(|| format!("[config.file_unreadable]: {}", path.display()))?;
+        let File(entries) = toml::from_str(&text).with_context(|| format!("[config.malformed]: {}", path.display()))?;
         for (name, value) in entries {
             let Some(setting) = SETTINGS.iter().find(|known| known.name == name) else {
                 let known: Vec<&str> = SETTINGS.iter().map(|known| known.name).collect();
@@ -218,10 +226,8 @@ mod tests {
     use super::*;
 
     fn with(pairs: &[(&'static str, &str)]) -> anyhow::Result<Configuration> {
-        let mut layers: Layers = SETTINGS
-            .iter()
-            .filter_map(|known| Some((known.name, (known.default?.to_owned(), "default".to_owned()))))
-            .collect();
+        let mut layers: Layers =
+            SETTINGS.iter().filter_map(|known| Some((known.name, (known.default?.to_owned(), "default".to_owned())))).collect();
         layers.insert("database_url", ("sqlite:x.db".into(), "test".into()));
         for (name, value) in pairs {
             layers.insert(name, ((*value).to_owned(), "test".into()));

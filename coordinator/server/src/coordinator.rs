@@ -28,11 +28,21 @@ pub async fn dev(dev: Dev) -> anyhow::Result<ExitCode> {
     // A throw-away directory is removed when this guard goes, at the very end.
     let throw_away = match &dev.data {
         Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("tasker-dev-").tempdir().context("[data.unwritable]: no temporary directory can be made; give --data DIR")?),
+        None => Some(
+            tempfile::Builder::new()
+                .prefix("tasker-dev-")
+                .tempdir()
+                .context("[data.unwritable]: no temporary directory can be made; give --data DIR")?,
+        ),
     };
     let directory = match (&dev.data, &throw_away) {
         (Some(directory), _) => {
-            let problem = || format!("[data.unwritable]: {} cannot be made or written; choose another directory or correct its permissions", directory.display());
+            let problem = || {
+                format!(
+                    "[data.unwritable]: {} cannot be made or written; choose another directory or correct its permissions",
+                    directory.display()
+                )
+            };
             std::fs::create_dir_all(directory).with_context(problem)?;
             directory.clone()
         }
@@ -97,7 +107,8 @@ impl Coordinator {
             .await
             .map_err(|error| coded(error.code(), error))?;
         // The address is taken before anything else starts, so that a port in use leaves nothing behind.
-        let listener = TcpListener::bind(configuration.http_listen).await.map_err(|error| http_problem(configuration.http_listen, &error))?;
+        let listener =
+            TcpListener::bind(configuration.http_listen).await.map_err(|error| http_problem(configuration.http_listen, &error))?;
         let http = listener.local_addr()?;
         let subjects = Subjects::new(&configuration.subject_prefix)?;
         let (inbox, messages) = mpsc::channel(INBOX_MAX);
@@ -131,9 +142,8 @@ impl Coordinator {
             ..Settings::default()
         };
         tracing::info!(store = store.describe(), bus = bus.describe(), "starting");
-        let running = tasker_runtime::start(settings, store, bus, messages, sink)
-            .await
-            .map_err(|error| coded("store.recovery_failed", error))?;
+        let running =
+            tasker_runtime::start(settings, store, bus, messages, sink).await.map_err(|error| coded("store.recovery_failed", error))?;
         let (stop_http, stopped) = oneshot::channel::<()>();
         let router = tasker_api::router(running.operations.clone(), tasker_api::Options::default());
         let served = tokio::spawn(tasker_api::serve(listener, router, async move {

@@ -31,12 +31,7 @@ where
     S: tracing::Subscriber + for<'span> LookupSpan<'span>,
     N: for<'writer> FormatFields<'writer> + 'static,
 {
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &tracing::Event<'_>,
-    ) -> std::fmt::Result {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &tracing::Event<'_>) -> std::fmt::Result {
         let mut line = Fields(Map::new());
         line.0.insert("timestamp".into(), jiff::Timestamp::now().to_string().into());
         line.0.insert("level".into(), event.metadata().level().as_str().to_ascii_lowercase().into());

@@ -45,11 +45,7 @@ pub fn start(endpoint: Option<&str>, name: &str) -> anyhow::Result<(SpanSink, Op
     let (started, outcome) = std::sync::mpsc::channel();
     // The exporter's client is built on its own thread, because a blocking client must not be built inside the asynchronous runtime.
     let thread = std::thread::Builder::new().name("otlp".into()).spawn(move || {
-        let built = opentelemetry_otlp::SpanExporter::builder()
-            .with_http()
-            .with_endpoint(&url)
-            .with_timeout(EXPORT_TIMEOUT)
-            .build();
+        let built = opentelemetry_otlp::SpanExporter::builder().with_http().with_endpoint(&url).with_timeout(EXPORT_TIMEOUT).build();
         match built {
             Ok(mut exporter) => {
                 exporter.set_resource(&resource);
@@ -97,8 +93,7 @@ fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
         false,
         TraceState::default(),
     );
-    let mut attributes: Vec<KeyValue> =
-        span.attributes.into_iter().map(attribute_of).collect();
+    let mut attributes: Vec<KeyValue> = span.attributes.into_iter().map(attribute_of).collect();
     let status = match span.error {
         None => Status::Unset,
         Some(code) => {

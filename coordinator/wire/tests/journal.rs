@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use std::time::Duration;
 use tasker_engine::task::{Submission, Trace};
 use tasker_engine::{
-    AttemptNumber, AttemptToken, Digest, Entry, ErrorCode, Event, Failure, FailureKind, Namespace, Payload, SessionId, StepIndex, Target, TaskId,
-    TaskStatus, Timestamp,
+    AttemptNumber, AttemptToken, Digest, Entry, ErrorCode, Event, Failure, FailureKind, Namespace, Payload, SessionId, StepIndex, Target,
+    TaskId, TaskStatus, Timestamp,
 };
 use tasker_wire::journal::{Outline, Undecodable, decode, encode, outline};
 
@@ -58,10 +58,13 @@ fn failure() -> impl Strategy<Value = Failure> {
 }
 
 fn submission() -> impl Strategy<Value = Submission> {
-    let trace = (any::<[u8; 16]>(), option::of(any::<[u8; 8]>()), any::<bool>())
-        .prop_map(|(trace_id, parent, sampled)| Trace { trace_id, parent, sampled });
-    ("[A-Za-z0-9_-]{1,64}", digest(), payload(), btree_map(".{0,8}", ".{0,8}", 0..5), option::of(".{0,20}"), option::of(task()), trace).prop_map(
-        |(namespace, workflow, input, labels, idempotency_key, origin, trace)| Submission {
+    let trace = (any::<[u8; 16]>(), option::of(any::<[u8; 8]>()), any::<bool>()).prop_map(|(trace_id, parent, sampled)| Trace {
+        trace_id,
+        parent,
+        sampled,
+    });
+    ("[A-Za-z0-9_-]{1,64}", digest(), payload(), btree_map(".{0,8}", ".{0,8}", 0..5), option::of(".{0,20}"), option::of(task()), trace)
+        .prop_map(|(namespace, workflow, input, labels, idempotency_key, origin, trace)| Submission {
             namespace: Namespace::new(&namespace).expect("of the right form"),
             workflow,
             input,
@@ -69,8 +72,7 @@ fn submission() -> impl Strategy<Value = Submission> {
             idempotency_key,
             origin,
             trace,
-        },
-    )
+        })
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -95,9 +97,8 @@ fn event() -> impl Strategy<Value = Event> {
                 deadline,
             }
         ),
-        (step(), attempt(), failure(), option::of(digest()), option::of(instant())).prop_map(
-            |(step, attempt, failure, reply, retry_at)| Event::AttemptFailed { step, attempt, failure, reply, retry_at }
-        ),
+        (step(), attempt(), failure(), option::of(digest()), option::of(instant()))
+            .prop_map(|(step, attempt, failure, reply, retry_at)| Event::AttemptFailed { step, attempt, failure, reply, retry_at }),
         (step(), attempt(), payload()).prop_map(|(step, attempt, result)| Event::StepSucceeded { step, attempt, result }),
         (step(), failure()).prop_map(|(step, failure)| Event::StepFailed { step, failure }),
         step().prop_map(|step| Event::StepCancelled { step }),
@@ -181,8 +182,8 @@ fn the_bytes_of_the_first_version_are_still_read() {
         ],
     };
     let bytes: &[u8] = &[
-        0x08, 0xe8, 0x07, 0x10, 0x07, 0x18, 0x03, 0x22, 0x0c, 0x32, 0x0a, 0x08, 0x01, 0x10, 0x02, 0x1a, 0x04, b'n', b'u', b'l', b'l',
-        0x22, 0x04, 0x1a, 0x02, 0x08, 0x02,
+        0x08, 0xe8, 0x07, 0x10, 0x07, 0x18, 0x03, 0x22, 0x0c, 0x32, 0x0a, 0x08, 0x01, 0x10, 0x02, 0x1a, 0x04, b'n', b'u', b'l', b'l', 0x22,
+        0x04, 0x1a, 0x02, 0x08, 0x02,
     ];
     assert_eq!(encode(&entry), bytes);
     assert_eq!(decode(Bytes::from_static(bytes)).expect("readable"), entry);

@@ -98,11 +98,7 @@ impl Code {
     /// Whether the same request may succeed later, without being changed.
     pub fn is_retryable(self) -> bool {
         match self {
-            Self::CoordinatorBusy
-            | Self::CoordinatorDraining
-            | Self::WaitTooMany
-            | Self::StoreUnreadable
-            | Self::OutcomeUnknown => true,
+            Self::CoordinatorBusy | Self::CoordinatorDraining | Self::WaitTooMany | Self::StoreUnreadable | Self::OutcomeUnknown => true,
             Self::RequestMalformed
             | Self::RequestUnknownField
             | Self::RequestTooLarge

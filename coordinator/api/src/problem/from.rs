@@ -17,15 +17,11 @@ impl From<Unavailable> for Problem {
         let detail = unavailable.to_string();
         match unavailable {
             Unavailable::Busy { retry_after } => Self::new(Code::CoordinatorBusy, detail).with_retry_after(retry_after),
-            Unavailable::Draining => {
-                Self::new(Code::CoordinatorDraining, detail).with_retry_after(DRAINING_RETRY_AFTER)
-            }
+            Unavailable::Draining => Self::new(Code::CoordinatorDraining, detail).with_retry_after(DRAINING_RETRY_AFTER),
             Unavailable::Unknown => Self::new(Code::OutcomeUnknown, detail)
                 .with_retry_after(DRAINING_RETRY_AFTER)
                 .with_hint("repeat the request with the same Idempotency-Key: it finds the task if it was accepted"),
-            Unavailable::Read(_) => {
-                Self::new(Code::StoreUnreadable, detail).with_retry_after(UNREADABLE_RETRY_AFTER)
-            }
+            Unavailable::Read(_) => Self::new(Code::StoreUnreadable, detail).with_retry_after(UNREADABLE_RETRY_AFTER),
         }
     }
 }
@@ -50,9 +46,7 @@ impl From<SubmitError> for Problem {
                 Self { errors: vec![Place::new("/input", invalid.to_string())], ..Self::new(code, detail) }
             }
             SubmitError::InputViolated { violations, .. } => {
-                let places = violations.into_iter().map(|violation| {
-                    Place::new(format!("/input{}", violation.pointer), violation.message)
-                });
+                let places = violations.into_iter().map(|violation| Place::new(format!("/input{}", violation.pointer), violation.message));
                 Self { errors: places.collect(), ..Self::new(Code::InputViolated, detail) }
             }
             SubmitError::KeyReused { task, .. } => Self::new(Code::IdempotencyKeyReused, detail)
@@ -85,8 +79,9 @@ impl From<ApplyError> for Problem {
                 let diagnostics = found.iter().map(Diagnostic::of).collect();
                 Self { diagnostics, ..Self::new(Code::ManifestInvalid, detail) }
             }
-            ApplyError::VersionTaken { .. } => Self::new(Code::WorkflowVersionTaken, detail)
-                .with_hint("raise `version` in the manifest and apply it again"),
+            ApplyError::VersionTaken { .. } => {
+                Self::new(Code::WorkflowVersionTaken, detail).with_hint("raise `version` in the manifest and apply it again")
+            }
             ApplyError::Unavailable(unavailable) => unavailable.into(),
         }
     }

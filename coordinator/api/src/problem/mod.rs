@@ -69,15 +69,7 @@ impl Place {
 impl Problem {
     /// A problem with nothing but its detail.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            hint: None,
-            errors: Vec::new(),
-            diagnostics: Box::default(),
-            retry_after: None,
-            allow: None,
-        }
+        Self { code, detail: detail.into(), hint: None, errors: Vec::new(), diagnostics: Box::default(), retry_after: None, allow: None }
     }
 
     /// A problem at one place of the request.

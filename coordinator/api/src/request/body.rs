@@ -53,8 +53,7 @@ pub(crate) struct Arrived {
 /// # Errors
 /// Too large, too slow, cut off, or too much is in memory already.
 pub(crate) async fn read(memory: &Arc<Semaphore>, headers: &HeaderMap, body: Body, most: usize) -> Result<Arrived, Problem> {
-    let declared: Option<usize> =
-        headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let declared: Option<usize> = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     if declared.is_some_and(|declared| declared > most) {
         discard(body).await;
         return Err(too_large(most));

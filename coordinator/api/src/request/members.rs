@@ -68,8 +68,9 @@ impl<'a> Members<'a> {
         let unknown = self.members.iter().filter(|(name, _)| !known.contains(&name.as_ref()));
         let places: Vec<Place> = unknown
             .map(|(name, _)| {
-                let hint = did_you_mean(name, known.iter().copied())
-                    .unwrap_or_else(|| format!("known are {}", known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")));
+                let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| {
+                    format!("known are {}", known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
+                });
                 Place::new(step(&self.pointer, name), format!("there is no member `{}` here", cut(name))).with_hint(Some(hint))
             })
             .collect();
@@ -155,7 +156,8 @@ fn text_of<'a>(raw: &'a RawValue, pointer: &str) -> Result<Cow<'a, str>, Problem
     if kind(raw) != "text" {
         return Err(wrong(pointer, format!("expected text, found {}", kind(raw))));
     }
-    let text: Text<'a> = serde_json::from_str(raw.get()).map_err(|_| wrong(pointer, "the text has an escape that stands for no character".to_owned()))?;
+    let text: Text<'a> =
+        serde_json::from_str(raw.get()).map_err(|_| wrong(pointer, "the text has an escape that stands for no character".to_owned()))?;
     Ok(text.0)
 }
 

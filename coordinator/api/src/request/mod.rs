@@ -53,9 +53,8 @@ impl Ask {
     /// # Errors
     /// The path is not UTF-8 after decoding.
     pub(crate) fn segment(&self, name: &str) -> Result<&str, Problem> {
-        let path = self.path.as_ref().map_err(|message| {
-            Problem::new(Code::RequestMalformed, format!("the path cannot be read: {message}"))
-        })?;
+        let path =
+            self.path.as_ref().map_err(|message| Problem::new(Code::RequestMalformed, format!("the path cannot be read: {message}")))?;
         let found = path.iter().find(|(given, _)| given == name);
         Ok(found.map_or("", |(_, value)| value.as_str()))
     }

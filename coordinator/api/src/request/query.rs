@@ -182,7 +182,9 @@ mod tests {
 
     #[test]
     fn a_flag_is_bare_or_a_word() {
-        for (query, expected) in [("", Some(false)), ("verbose", Some(true)), ("verbose=true", Some(true)), ("verbose=false", Some(false)), ("verbose=ja", None)] {
+        for (query, expected) in
+            [("", Some(false)), ("verbose", Some(true)), ("verbose=true", Some(true)), ("verbose=false", Some(false)), ("verbose=ja", None)]
+        {
             assert_eq!(read(query, &["verbose"]).expect("known").flag("verbose").ok(), expected, "{query}");
         }
     }

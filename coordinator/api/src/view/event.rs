@@ -146,9 +146,7 @@ fn data(event: &tasker_engine::Event) -> EventData {
             retry_at: retry_at.map(Instant),
             ..none
         },
-        E::StepFailed { failure, .. } | E::TaskFailed { failure, .. } => {
-            EventData { failure: Some(FailureDetail::of(failure)), ..none }
-        }
+        E::StepFailed { failure, .. } | E::TaskFailed { failure, .. } => EventData { failure: Some(FailureDetail::of(failure)), ..none },
         E::ReplyConflicted { reply, .. } => EventData { reply: Some(reply.to_string()), ..none },
         E::CancelRequested { reason } | E::TaskCancelled { reason } => EventData { reason: Some(reason.clone()), ..none },
     }
@@ -186,10 +184,8 @@ mod tests {
     #[test]
     fn the_numbers_of_a_history_have_no_gap() {
         let (workflow, entries) = sample::history();
-        let numbers: Vec<u64> = entries
-            .iter()
-            .flat_map(|entry| (0..entry.events.len()).map(|place| Event::of(&workflow, entry, place).number))
-            .collect();
+        let numbers: Vec<u64> =
+            entries.iter().flat_map(|entry| (0..entry.events.len()).map(|place| Event::of(&workflow, entry, place).number)).collect();
         assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
     }
 }

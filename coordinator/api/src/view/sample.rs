@@ -12,8 +12,8 @@ use tasker_engine::retry::{Jitter, RetryPolicy};
 use tasker_engine::task::Trace;
 use tasker_engine::workflow::{Step, Timeouts};
 use tasker_engine::{
-    AttemptToken, CapabilityName, Contract, Digest, ErrorCode, Failure, FailureKind, Namespace, Payload, SessionId,
-    StepIndex, StepName, Submission, SystemName, Task, TaskId, Timestamp, Workflow, WorkflowName, WorkflowVersion,
+    AttemptToken, CapabilityName, Contract, Digest, ErrorCode, Failure, FailureKind, Namespace, Payload, SessionId, StepIndex, StepName,
+    Submission, SystemName, Task, TaskId, Timestamp, Workflow, WorkflowName, WorkflowVersion,
 };
 use tasker_registry::message::{Sdk, SessionState};
 use tasker_registry::registry::{Capability, Source, System};
@@ -201,7 +201,6 @@ pub(crate) fn history() -> (Arc<Workflow>, Vec<Arc<Entry>>) {
     story.note(decision);
     (story.task.workflow.clone(), story.entries)
 }
-
 
 /// The workflow as applied.
 pub(crate) fn applied_workflow() -> AppliedWorkflow {

@@ -212,11 +212,7 @@ struct Limits {
 
 impl Limits {
     fn of(timeouts: Timeouts) -> Self {
-        Self {
-            waiting_ms: timeouts.waiting.map(millis),
-            running_ms: timeouts.running.map(millis),
-            total_ms: timeouts.total.map(millis),
-        }
+        Self { waiting_ms: timeouts.waiting.map(millis), running_ms: timeouts.running.map(millis), total_ms: timeouts.total.map(millis) }
     }
 }
 

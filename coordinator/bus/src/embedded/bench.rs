@@ -35,27 +35,15 @@ impl Feed {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let mut peers = Vec::new();
         for (id, pattern) in (1..).zip(patterns) {
-            let peer = Arc::new(Peer::new(
-                id,
-                address,
-                limits.outbound_bytes_max,
-                CancellationToken::new(),
-            ));
+            let peer = Arc::new(Peer::new(id, address, limits.outbound_bytes_max, CancellationToken::new()));
             peer.headers.store(true, Ordering::Relaxed);
             let pattern = Pattern::new(pattern.clone())?;
             let target = Target::Peer(Arc::clone(&peer));
-            router.subscribe(Arc::new(Interest::new(
-                pattern,
-                None,
-                Bytes::from_static(b"1"),
-                target,
-            )));
+            router.subscribe(Arc::new(Interest::new(pattern, None, Bytes::from_static(b"1"), target)));
             peers.push(peer);
         }
-        let parse_limits = ParseLimits {
-            control_line_bytes_max: limits.control_line_bytes_max,
-            payload_bytes_max: limits.payload_bytes_max,
-        };
+        let parse_limits =
+            ParseLimits { control_line_bytes_max: limits.control_line_bytes_max, payload_bytes_max: limits.payload_bytes_max };
         Ok(Self {
             parser: Parser::new(parse_limits, false),
             buffer: BytesMut::new(),
@@ -71,10 +59,7 @@ impl Feed {
         self.buffer.extend_from_slice(bytes);
         while let Ok(Some(operation)) = self.parser.next(&mut self.buffer) {
             if let Operation::Publish(publication) = operation {
-                delivered += self
-                    .publisher
-                    .publish(&Parcel::from_publication(&publication))
-                    .unwrap_or(0);
+                delivered += self.publisher.publish(&Parcel::from_publication(&publication)).unwrap_or(0);
             }
         }
         self.publisher.wake();

@@ -50,19 +50,10 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, client: Socket
     let _ = stream.set_nodelay(true);
     let (input, output) = stream.into_split();
     let limits = shared.options.limits;
-    let peer = Arc::new(Peer::new(
-        id,
-        client,
-        limits.outbound_bytes_max,
-        shared.cut.child_token(),
-    ));
+    let peer = Arc::new(Peer::new(id, client, limits.outbound_bytes_max, shared.cut.child_token()));
     let info = handshake::info_line(&shared.options, &shared.identity, id, client, false);
     peer.outbound.append(&[&info], None);
-    let writer = shared.tasks.spawn(super::writer::run(
-        Arc::clone(&peer),
-        output,
-        limits.write_timeout,
-    ));
+    let writer = shared.tasks.spawn(super::writer::run(Arc::clone(&peer), output, limits.write_timeout));
 
     let mut connection = Connection::new(Arc::clone(&shared), Arc::clone(&peer), input);
     let end = connection.run().await;
@@ -140,11 +131,7 @@ impl Connection {
         let handshake_end = Instant::now() + limits.handshake_timeout;
         let mut next_ping = Instant::now() + limits.ping_interval;
         loop {
-            let wake_at = if self.connected {
-                next_ping
-            } else {
-                handshake_end
-            };
+            let wake_at = if self.connected { next_ping } else { handshake_end };
             self.buffer.reserve(self.read_bytes);
             let read = tokio::select! {
                 biased;
@@ -199,11 +186,7 @@ impl Connection {
                         break ControlFlow::Break(end);
                     }
                 }
-                Ok(Some(Operation::Subscribe {
-                    pattern,
-                    queue,
-                    sid,
-                })) => self.subscribe(pattern, queue, sid),
+                Ok(Some(Operation::Subscribe { pattern, queue, sid })) => self.subscribe(pattern, queue, sid),
                 Ok(Some(Operation::Unsubscribe { sid, max })) => self.unsubscribe(&sid, max),
                 Ok(Some(Operation::Ping)) => self.say(PONG),
                 // Any input is a sign of life; nothing else follows from these.
@@ -212,10 +195,7 @@ impl Connection {
                 Err(error) => break ControlFlow::Break(self.refuse(refusal(&error))),
             }
         };
-        self.shared
-            .router
-            .messages_received
-            .fetch_add(messages, Ordering::Relaxed);
+        self.shared.router.messages_received.fetch_add(messages, Ordering::Relaxed);
         self.publisher.wake();
         self.peer.outbound.wake();
         self.adapt(count);
@@ -243,9 +223,7 @@ impl Connection {
         self.verbose = connect.verbose;
         self.peer.echo.store(connect.echo, Ordering::Relaxed);
         self.peer.headers.store(connect.headers, Ordering::Relaxed);
-        self.peer
-            .no_responders
-            .store(connect.no_responders, Ordering::Relaxed);
+        self.peer.no_responders.store(connect.no_responders, Ordering::Relaxed);
         self.acknowledge();
         ControlFlow::Continue(())
     }
@@ -282,8 +260,7 @@ impl Connection {
                 }
                 Entry::Vacant(place) => {
                     let target = Target::Peer(Arc::clone(&self.peer));
-                    let interest =
-                        Arc::new(Interest::new(pattern, queue, place.key().clone(), target));
+                    let interest = Arc::new(Interest::new(pattern, queue, place.key().clone(), target));
                     place.insert(Arc::clone(&interest));
                     Some(interest)
                 }
@@ -378,12 +355,7 @@ impl Connection {
 
     /// Withdraws all subscriptions.
     fn leave(&mut self) {
-        let interests: Vec<_> = self
-            .peer
-            .subscriptions()
-            .drain()
-            .map(|(_, interest)| interest)
-            .collect();
+        let interests: Vec<_> = self.peer.subscriptions().drain().map(|(_, interest)| interest).collect();
         for interest in interests {
             self.shared.router.unsubscribe(&interest);
         }

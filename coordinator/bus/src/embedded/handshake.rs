@@ -33,13 +33,7 @@ pub(super) struct Identity {
 }
 
 /// The INFO line for one client; with `draining` it says that the listener will soon be gone.
-pub(super) fn info_line(
-    options: &Options,
-    identity: &Identity,
-    client_id: u64,
-    client: SocketAddr,
-    draining: bool,
-) -> Vec<u8> {
+pub(super) fn info_line(options: &Options, identity: &Identity, client_id: u64, client: SocketAddr, draining: bool) -> Vec<u8> {
     let info = Info {
         server_id: &identity.server_id,
         server_name: &options.name,
@@ -55,8 +49,7 @@ pub(super) fn info_line(
         ldm: draining,
     };
     let mut line = b"INFO ".to_vec();
-    serde_json::to_writer(&mut line, &info)
-        .expect("INFO holds only numbers and texts, which always serialise");
+    serde_json::to_writer(&mut line, &info).expect("INFO holds only numbers and texts, which always serialise");
     line.extend_from_slice(b"\r\n");
     line
 }
@@ -97,17 +90,12 @@ impl Connect {
     pub(super) fn is_admitted(&self, authentication: &Authentication) -> bool {
         match authentication {
             Authentication::None => true,
-            Authentication::Token(token) => self
-                .auth_token
-                .as_deref()
-                .is_some_and(|given| token.equals(given)),
+            Authentication::Token(token) => self.auth_token.as_deref().is_some_and(|given| token.equals(given)),
             Authentication::Users(users) => {
                 let (Some(name), Some(password)) = (&self.user, &self.pass) else {
                     return false;
                 };
-                users
-                    .iter()
-                    .any(|(user, secret)| user == name && secret.equals(password))
+                users.iter().any(|(user, secret)| user == name && secret.equals(password))
             }
         }
     }
@@ -131,10 +119,7 @@ mod tests {
         check(&token, r#"{"auth_token":""}"#, false);
         check(&token, r#"{"user":"s3cret"}"#, false);
         check(&token, "{}", false);
-        let users = Authentication::Users(vec![
-            ("orders".into(), Secret::new("a")),
-            ("stock".into(), Secret::new("b")),
-        ]);
+        let users = Authentication::Users(vec![("orders".into(), Secret::new("a")), ("stock".into(), Secret::new("b"))]);
         check(&users, r#"{"user":"stock","pass":"b"}"#, true);
         check(&users, r#"{"user":"stock","pass":"a"}"#, false);
         check(&users, r#"{"user":"stock"}"#, false);
@@ -143,10 +128,7 @@ mod tests {
 
     #[test]
     fn secrets_are_not_printed() {
-        let options = Options {
-            authentication: Authentication::Token(Secret::new("s3cret")),
-            ..Options::default()
-        };
+        let options = Options { authentication: Authentication::Token(Secret::new("s3cret")), ..Options::default() };
         assert!(!format!("{options:?}").contains("s3cret"));
     }
 

@@ -47,18 +47,12 @@ impl Headers {
     ///
     /// # Errors
     /// Refuses a name or value that would break the block apart.
-    pub fn build<'a>(
-        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Self, HeaderError> {
+    pub fn build<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, HeaderError> {
         let mut block = BytesMut::with_capacity(256);
         block.put_slice(VERSION);
         block.put_slice(b"\r\n");
         for (name, value) in pairs {
-            if name.is_empty()
-                || !name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_graphic() && byte != b':')
-            {
+            if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
                 return Err(HeaderError::Name);
             }
             if value.bytes().any(|byte| byte == b'\r' || byte == b'\n') {
@@ -79,11 +73,7 @@ impl Headers {
     /// Refuses a block that is not framed as one. Lines inside that are not `Name: value` are skipped when reading.
     pub fn from_wire(block: impl Into<Bytes>) -> Result<Self, HeaderError> {
         let block = block.into();
-        if block.starts_with(VERSION) && block.ends_with(b"\r\n\r\n") {
-            Ok(Self(block))
-        } else {
-            Err(HeaderError::Frame)
-        }
+        if block.starts_with(VERSION) && block.ends_with(b"\r\n\r\n") { Ok(Self(block)) } else { Err(HeaderError::Frame) }
     }
 
     /// The block as it travels.
@@ -100,9 +90,7 @@ impl Headers {
 
     /// The first value of `name`, whatever the case of its letters.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find(|(candidate, _)| candidate.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// Names and values in the order in which they were written; lines that are not UTF-8 are skipped.
@@ -115,9 +103,7 @@ impl Headers {
 
     fn lines(&self) -> impl Iterator<Item = &str> {
         // A line that is not text still counts as a line, so that the version line stays the first one.
-        self.0.split(|byte| *byte == b'\n').map(|line| {
-            std::str::from_utf8(line).map_or("", |text| text.strip_suffix('\r').unwrap_or(text))
-        })
+        self.0.split(|byte| *byte == b'\n').map(|line| std::str::from_utf8(line).map_or("", |text| text.strip_suffix('\r').unwrap_or(text)))
     }
 }
 
@@ -134,14 +120,10 @@ mod tests {
 
     #[test]
     fn a_built_block_reads_back_as_it_was_written() {
-        let headers =
-            Headers::build([("Tasker-Step", "reserve"), ("traceparent", "00-ab-cd-01")]).unwrap();
+        let headers = Headers::build([("Tasker-Step", "reserve"), ("traceparent", "00-ab-cd-01")]).unwrap();
         let again = Headers::from_wire(headers.as_bytes().clone()).unwrap();
         let pairs: Vec<_> = again.iter().collect();
-        assert_eq!(
-            pairs,
-            [("Tasker-Step", "reserve"), ("traceparent", "00-ab-cd-01")]
-        );
+        assert_eq!(pairs, [("Tasker-Step", "reserve"), ("traceparent", "00-ab-cd-01")]);
         assert_eq!(again.get("TASKER-STEP"), Some("reserve"));
         assert_eq!(again.status(), None);
     }
@@ -156,27 +138,15 @@ mod tests {
 
     #[test]
     fn a_line_break_cannot_smuggle_a_header_in() {
-        assert_eq!(
-            Headers::build([("a", "b\r\nc: d")]).unwrap_err(),
-            HeaderError::Value
-        );
-        assert_eq!(
-            Headers::build([("a:b", "c")]).unwrap_err(),
-            HeaderError::Name
-        );
+        assert_eq!(Headers::build([("a", "b\r\nc: d")]).unwrap_err(), HeaderError::Value);
+        assert_eq!(Headers::build([("a:b", "c")]).unwrap_err(), HeaderError::Name);
         assert_eq!(Headers::build([("", "c")]).unwrap_err(), HeaderError::Name);
     }
 
     #[test]
     fn a_block_without_its_frame_is_refused() {
-        assert_eq!(
-            Headers::from_wire("HTTP/1.1\r\n\r\n").unwrap_err(),
-            HeaderError::Frame
-        );
-        assert_eq!(
-            Headers::from_wire("NATS/1.0\r\n").unwrap_err(),
-            HeaderError::Frame
-        );
+        assert_eq!(Headers::from_wire("HTTP/1.1\r\n\r\n").unwrap_err(), HeaderError::Frame);
+        assert_eq!(Headers::from_wire("NATS/1.0\r\n").unwrap_err(), HeaderError::Frame);
     }
 
     proptest! {

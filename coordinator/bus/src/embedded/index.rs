@@ -60,10 +60,7 @@ impl Matches {
             match self.groups.iter_mut().find(|group| group.name == *name) {
                 Some(group) => group.members.push(Arc::clone(interest)),
                 None => {
-                    let group = Group {
-                        name: name.clone(),
-                        members: vec![Arc::clone(interest)],
-                    };
+                    let group = Group { name: name.clone(), members: vec![Arc::clone(interest)] };
                     self.groups.push(group);
                 }
             }
@@ -90,10 +87,7 @@ impl Index {
                     if !node.literals.contains_key(literal) {
                         node.literals.insert(literal.into(), Node::default());
                     }
-                    node = node
-                        .literals
-                        .get_mut(literal)
-                        .expect("the branch was just made sure of");
+                    node = node.literals.get_mut(literal).expect("the branch was just made sure of");
                 }
             }
         }
@@ -119,8 +113,7 @@ impl Index {
 
     /// Whether anybody would get a message of this subject.
     pub(super) fn has_interest(&self, subject: &[u8]) -> bool {
-        self.root
-            .walk(Some(subject), &mut |subscribers| !subscribers.is_empty())
+        self.root.walk(Some(subject), &mut |subscribers| !subscribers.is_empty())
     }
 }
 
@@ -142,9 +135,7 @@ impl Node {
         {
             return true;
         }
-        self.one
-            .as_ref()
-            .is_some_and(|node| node.walk(below, visit))
+        self.one.as_ref().is_some_and(|node| node.walk(below, visit))
     }
 
     fn remove(&mut self, tokens: &[&[u8]], interest: &Arc<Interest>) -> bool {
@@ -175,32 +166,18 @@ impl Node {
     }
 
     fn is_empty(&self) -> bool {
-        self.literals.is_empty()
-            && self.one.is_none()
-            && self.rest.is_empty()
-            && self.here.is_empty()
+        self.literals.is_empty() && self.one.is_none() && self.rest.is_empty() && self.here.is_empty()
     }
 }
 
 impl Subscribers {
     fn insert(&mut self, interest: Arc<Interest>) {
-        if interest.queue.is_some() {
-            self.members.push(interest)
-        } else {
-            self.plain.push(interest)
-        }
+        if interest.queue.is_some() { self.members.push(interest) } else { self.plain.push(interest) }
     }
 
     fn remove(&mut self, interest: &Arc<Interest>) -> bool {
-        let list = if interest.queue.is_some() {
-            &mut self.members
-        } else {
-            &mut self.plain
-        };
-        match list
-            .iter()
-            .position(|candidate| Arc::ptr_eq(candidate, interest))
-        {
+        let list = if interest.queue.is_some() { &mut self.members } else { &mut self.plain };
+        match list.iter().position(|candidate| Arc::ptr_eq(candidate, interest)) {
             Some(place) => {
                 list.swap_remove(place);
                 true
@@ -228,20 +205,12 @@ mod tests {
         let mailbox = Arc::new(Mailbox::new(MailboxLimits::default()));
         let pattern = Pattern::new(pattern.to_owned()).unwrap();
         let queue = queue.map(|name| Bytes::copy_from_slice(name.as_bytes()));
-        Arc::new(Interest::new(
-            pattern,
-            queue,
-            Bytes::new(),
-            Target::Mailbox(mailbox),
-        ))
+        Arc::new(Interest::new(pattern, queue, Bytes::new(), Target::Mailbox(mailbox)))
     }
 
     fn index(patterns: &[(&str, Option<&str>)]) -> (Index, Vec<Arc<Interest>>) {
         let mut index = Index::default();
-        let interests: Vec<_> = patterns
-            .iter()
-            .map(|(pattern, queue)| sample(pattern, *queue))
-            .collect();
+        let interests: Vec<_> = patterns.iter().map(|(pattern, queue)| sample(pattern, *queue)).collect();
         for interest in &interests {
             index.insert(Arc::clone(interest));
         }
@@ -250,31 +219,17 @@ mod tests {
 
     #[test]
     fn groups_of_one_name_are_one_group_across_patterns() {
-        let (index, _) = index(&[
-            ("a.*", Some("q")),
-            ("a.b", Some("q")),
-            ("a.b", Some("r")),
-            ("a.>", None),
-        ]);
+        let (index, _) = index(&[("a.*", Some("q")), ("a.b", Some("q")), ("a.b", Some("r")), ("a.>", None)]);
         let matches = index.matches(b"a.b");
         assert_eq!(matches.plain.len(), 1);
-        let mut sizes: Vec<_> = matches
-            .groups
-            .iter()
-            .map(|group| (group.name.clone(), group.members.len()))
-            .collect();
+        let mut sizes: Vec<_> = matches.groups.iter().map(|group| (group.name.clone(), group.members.len())).collect();
         sizes.sort();
         assert_eq!(sizes, [("q".into(), 2), ("r".into(), 1)]);
     }
 
     #[test]
     fn the_tree_is_empty_again_when_all_have_left() {
-        let (mut index, interests) = index(&[
-            ("a.b.c", None),
-            ("a.*.c", None),
-            ("a.>", Some("q")),
-            (">", None),
-        ]);
+        let (mut index, interests) = index(&[("a.b.c", None), ("a.*.c", None), ("a.>", Some("q")), (">", None)]);
         for interest in &interests {
             assert!(index.remove(interest));
             assert!(!index.remove(interest));

@@ -24,9 +24,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another process listens there.
-    #[error(
-        "the address {address} is in use by another process; stop that process (perhaps another `tasker`), or choose another port"
-    )]
+    #[error("the address {address} is in use by another process; stop that process (perhaps another `tasker`), or choose another port")]
     PortInUse {
         /// Where the listener should have been.
         address: SocketAddr,
@@ -38,9 +36,7 @@ pub enum BindError {
         address: SocketAddr,
     },
     /// The system does not let this process listen there.
-    #[error(
-        "listening on {address} is not permitted; ports below 1024 need a privilege, choose a higher one"
-    )]
+    #[error("listening on {address} is not permitted; ports below 1024 need a privilege, choose a higher one")]
     NotPermitted {
         /// Where the listener should have been.
         address: SocketAddr,
@@ -121,12 +117,8 @@ impl Listener {
     /// Says why the address could not be had, and what to do about it.
     pub async fn bind(options: Options) -> Result<Self, BindError> {
         let address = options.address;
-        let socket = TcpListener::bind(address)
-            .await
-            .map_err(|source| BindError::from_io(address, source))?;
-        let local = socket
-            .local_addr()
-            .map_err(|source| BindError::from_io(address, source))?;
+        let socket = TcpListener::bind(address).await.map_err(|source| BindError::from_io(address, source))?;
+        let local = socket.local_addr().map_err(|source| BindError::from_io(address, source))?;
         if !local.ip().is_loopback() && options.authentication == Authentication::None {
             tracing::warn!(
                 address = %local,
@@ -135,17 +127,10 @@ impl Listener {
         }
         let router = Arc::new(Router::default());
         let draining = CancellationToken::new();
-        let client = LocalClient::new(
-            Arc::clone(&router),
-            options.limits.payload_bytes_max,
-            draining.clone(),
-        );
+        let client = LocalClient::new(Arc::clone(&router), options.limits.payload_bytes_max, draining.clone());
         let shared = Arc::new(Shared {
             options,
-            identity: Identity {
-                server_id: format!("{:032x}", rand::random::<u128>()),
-                local,
-            },
+            identity: Identity { server_id: format!("{:032x}", rand::random::<u128>()), local },
             router,
             draining,
             cut: CancellationToken::new(),
@@ -188,11 +173,7 @@ impl Listener {
     pub async fn shutdown(self) {
         self.shared.draining.cancel();
         self.shared.tasks.close();
-        let drained = tokio::time::timeout(
-            self.shared.options.limits.drain_timeout,
-            self.shared.tasks.wait(),
-        )
-        .await;
+        let drained = tokio::time::timeout(self.shared.options.limits.drain_timeout, self.shared.tasks.wait()).await;
         if drained.is_err() {
             tracing::warn!("embedded bus cuts clients that did not read what waited for them");
             self.shared.cut.cancel();

@@ -72,18 +72,9 @@ impl SubscribeError {
 }
 
 impl LocalClient {
-    pub(super) fn new(
-        router: Arc<Router>,
-        payload_bytes_max: usize,
-        closed: tokio_util::sync::CancellationToken,
-    ) -> Self {
+    pub(super) fn new(router: Arc<Router>, payload_bytes_max: usize, closed: tokio_util::sync::CancellationToken) -> Self {
         let publisher = Arc::new(Mutex::new(Publisher::new(Arc::clone(&router), None)));
-        Self {
-            router,
-            publisher,
-            payload_bytes_max,
-            closed,
-        }
+        Self { router, publisher, payload_bytes_max, closed }
     }
 
     /// Hands a message to everybody who is interested.
@@ -97,10 +88,7 @@ impl LocalClient {
     pub fn publish(&self, message: Message) -> Result<(), PublishError> {
         let bytes = message.body_bytes();
         if bytes > self.payload_bytes_max {
-            return Err(PublishError::TooLarge {
-                bytes,
-                limit: self.payload_bytes_max,
-            });
+            return Err(PublishError::TooLarge { bytes, limit: self.payload_bytes_max });
         }
         if self.closed.is_cancelled() {
             return Err(PublishError::Closed);
@@ -108,18 +96,12 @@ impl LocalClient {
         let parcel = Parcel {
             subject: message.subject.as_bytes(),
             reply: message.reply.as_ref().map(Subject::as_bytes),
-            headers: message
-                .headers
-                .as_ref()
-                .map_or(&[], |headers| headers.as_bytes()),
+            headers: message.headers.as_ref().map_or(&[], |headers| headers.as_bytes()),
             payload: &message.payload,
             owner: &message.payload,
         };
         // What a publisher remembers is only a shortcut; a panic elsewhere leaves nothing false in it.
-        let mut publisher = self
-            .publisher
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
         let full = publisher.would_wait(parcel.subject).expect(CHECKED);
         if full {
             return Err(PublishError::SubscriberFull);
@@ -139,11 +121,7 @@ impl LocalClient {
     ///
     /// # Errors
     /// Refuses a pattern that is none, and everything after shutdown.
-    pub fn subscribe(
-        &self,
-        pattern: &str,
-        queue: Option<&str>,
-    ) -> Result<Subscription, SubscribeError> {
+    pub fn subscribe(&self, pattern: &str, queue: Option<&str>) -> Result<Subscription, SubscribeError> {
         self.subscribe_with_limits(pattern, queue, MailboxLimits::default())
     }
 
@@ -155,20 +133,13 @@ impl LocalClient {
     ///
     /// # Errors
     /// Refuses a pattern that is none, and everything after shutdown.
-    pub fn subscribe_with_limits(
-        &self,
-        pattern: &str,
-        queue: Option<&str>,
-        limits: MailboxLimits,
-    ) -> Result<Subscription, SubscribeError> {
+    pub fn subscribe_with_limits(&self, pattern: &str, queue: Option<&str>, limits: MailboxLimits) -> Result<Subscription, SubscribeError> {
         if self.closed.is_cancelled() {
             return Err(SubscribeError::Closed);
         }
         let pattern = Pattern::new(pattern.to_owned()).map_err(SubscribeError::Pattern)?;
         let queue = match queue {
-            Some(name)
-                if name.is_empty() || name.contains(|letter: char| letter.is_whitespace()) =>
-            {
+            Some(name) if name.is_empty() || name.contains(|letter: char| letter.is_whitespace()) => {
                 return Err(SubscribeError::Pattern(SubjectError::Unprintable));
             }
             Some(name) => Some(Bytes::copy_from_slice(name.as_bytes())),
@@ -178,12 +149,7 @@ impl LocalClient {
         let target = Target::Mailbox(Arc::clone(&mailbox));
         let interest = Arc::new(Interest::new(pattern, queue, Bytes::new(), target));
         self.router.subscribe(Arc::clone(&interest));
-        Ok(Subscription {
-            router: Arc::clone(&self.router),
-            interest,
-            mailbox,
-            closed: self.closed.clone(),
-        })
+        Ok(Subscription { router: Arc::clone(&self.router), interest, mailbox, closed: self.closed.clone() })
     }
 
     /// Waits until everybody who would get a message sent to `subject` has read at least half of what may wait for it.

@@ -22,10 +22,7 @@ pub struct MailboxLimits {
 impl Default for MailboxLimits {
     /// 65,536 messages or 16 MiB: about a tenth of a second of the listener's full speed.
     fn default() -> Self {
-        Self {
-            messages_max: 65_536,
-            bytes_max: 16 * 1024 * 1024,
-        }
+        Self { messages_max: 65_536, bytes_max: 16 * 1024 * 1024 }
     }
 }
 
@@ -58,18 +55,8 @@ pub(super) enum Posted {
 
 impl Mailbox {
     pub(super) fn new(limits: MailboxLimits) -> Self {
-        let state = State {
-            messages: VecDeque::new(),
-            bytes: 0,
-            full: false,
-            closed: false,
-        };
-        Self {
-            state: Mutex::new(state),
-            arrived: Notify::new(),
-            room: Notify::new(),
-            limits,
-        }
+        let state = State { messages: VecDeque::new(), bytes: 0, full: false, closed: false };
+        Self { state: Mutex::new(state), arrived: Notify::new(), room: Notify::new(), limits }
     }
 
     /// Accepts a message, whatever the limits say.
@@ -81,8 +68,7 @@ impl Mailbox {
         let was_empty = state.messages.is_empty();
         state.bytes += message.size();
         state.messages.push_back(message);
-        let over = state.messages.len() >= self.limits.messages_max
-            || state.bytes >= self.limits.bytes_max;
+        let over = state.messages.len() >= self.limits.messages_max || state.bytes >= self.limits.bytes_max;
         state.full |= over;
         let full = state.full;
         drop(state);
@@ -134,15 +120,11 @@ impl Mailbox {
         }
         batch.reserve(count);
         for _ in 0..count {
-            let message = state
-                .messages
-                .pop_front()
-                .expect("count is at most the number of waiting messages");
+            let message = state.messages.pop_front().expect("count is at most the number of waiting messages");
             state.bytes -= message.size();
             batch.push(message);
         }
-        let half_free = state.messages.len() <= self.limits.messages_max / 2
-            && state.bytes <= self.limits.bytes_max / 2;
+        let half_free = state.messages.len() <= self.limits.messages_max / 2 && state.bytes <= self.limits.bytes_max / 2;
         let released = state.full && half_free;
         if released {
             state.full = false;
@@ -173,19 +155,11 @@ mod tests {
     use super::*;
 
     fn message(payload: &'static str) -> Message {
-        Message {
-            subject: Subject::new("s").unwrap(),
-            reply: None,
-            headers: None,
-            payload: payload.into(),
-        }
+        Message { subject: Subject::new("s").unwrap(), reply: None, headers: None, payload: payload.into() }
     }
 
     fn small() -> Mailbox {
-        Mailbox::new(MailboxLimits {
-            messages_max: 4,
-            bytes_max: 1000,
-        })
+        Mailbox::new(MailboxLimits { messages_max: 4, bytes_max: 1000 })
     }
 
     #[test]
@@ -203,10 +177,7 @@ mod tests {
 
     #[test]
     fn bytes_fill_a_mailbox_too() {
-        let mailbox = Mailbox::new(MailboxLimits {
-            messages_max: 100,
-            bytes_max: 5,
-        });
+        let mailbox = Mailbox::new(MailboxLimits { messages_max: 100, bytes_max: 5 });
         assert_eq!(mailbox.post(message("123")), Posted::Room);
         assert_eq!(mailbox.post(message("1")), Posted::Full);
     }

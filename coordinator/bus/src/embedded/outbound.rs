@@ -76,19 +76,8 @@ pub(super) enum Taken {
 
 impl Outbound {
     pub(super) fn new(bytes_max: usize) -> Self {
-        let state = State {
-            chunks: VecDeque::new(),
-            tail: BytesMut::new(),
-            bytes: 0,
-            announced: false,
-            phase: Phase::Open,
-        };
-        Self {
-            state: Mutex::new(state),
-            ready: Notify::new(),
-            relieved: Notify::new(),
-            bytes_max,
-        }
+        let state = State { chunks: VecDeque::new(), tail: BytesMut::new(), bytes: 0, announced: false, phase: Phase::Open };
+        Self { state: Mutex::new(state), ready: Notify::new(), relieved: Notify::new(), bytes_max }
     }
 
     /// Appends `pieces` in order, as one unit: all or nothing, and nothing of another publisher in between.
@@ -113,10 +102,7 @@ impl Outbound {
         }
         state.bytes += added;
         let unannounced = !std::mem::replace(&mut state.announced, true);
-        Appended::Waiting {
-            unannounced,
-            pressed: state.bytes > self.bytes_max / 2,
-        }
+        Appended::Waiting { unannounced, pressed: state.bytes > self.bytes_max / 2 }
     }
 
     /// Wakes the writer.
@@ -265,46 +251,22 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_whole() {
         let outbound = Outbound::new(10);
-        assert!(matches!(
-            outbound.append(&[b"12345678"], None),
-            Appended::Waiting { pressed: true, .. }
-        ));
+        assert!(matches!(outbound.append(&[b"12345678"], None), Appended::Waiting { pressed: true, .. }));
         assert_eq!(outbound.append(&[b"1", b"23"], None), Appended::Overflow);
         assert_eq!(contents(&outbound), b"12345678");
         // What is being written still takes room.
         assert_eq!(outbound.append(&[b"123"], None), Appended::Overflow);
         outbound.written(8);
-        assert!(matches!(
-            outbound.append(&[b"123"], None),
-            Appended::Waiting { pressed: false, .. }
-        ));
+        assert!(matches!(outbound.append(&[b"123"], None), Appended::Waiting { pressed: false, .. }));
     }
 
     #[test]
     fn the_writer_is_woken_once_for_many_appends() {
         let outbound = Outbound::new(100);
-        assert!(matches!(
-            outbound.append(&[b"1"], None),
-            Appended::Waiting {
-                unannounced: true,
-                ..
-            }
-        ));
-        assert!(matches!(
-            outbound.append(&[b"2"], None),
-            Appended::Waiting {
-                unannounced: false,
-                ..
-            }
-        ));
+        assert!(matches!(outbound.append(&[b"1"], None), Appended::Waiting { unannounced: true, .. }));
+        assert!(matches!(outbound.append(&[b"2"], None), Appended::Waiting { unannounced: false, .. }));
         contents(&outbound);
-        assert!(matches!(
-            outbound.append(&[b"3"], None),
-            Appended::Waiting {
-                unannounced: true,
-                ..
-            }
-        ));
+        assert!(matches!(outbound.append(&[b"3"], None), Appended::Waiting { unannounced: true, .. }));
     }
 
     #[test]

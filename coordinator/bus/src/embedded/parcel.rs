@@ -22,13 +22,7 @@ pub(super) struct Parcel<'a> {
 impl<'a> Parcel<'a> {
     pub(super) fn from_publication(publication: &'a Publication) -> Self {
         let (headers, payload) = publication.body();
-        Self {
-            subject: publication.subject(),
-            reply: publication.reply(),
-            headers,
-            payload,
-            owner: publication.frame(),
-        }
+        Self { subject: publication.subject(), reply: publication.reply(), headers, payload, owner: publication.frame() }
     }
 
     /// The message for a local subscriber.
@@ -40,17 +34,13 @@ impl<'a> Parcel<'a> {
         if payload.len() >= SHARE_BYTES_MIN {
             return Message {
                 subject: Subject::from_checked(Bytes::copy_from_slice(self.subject)),
-                reply: self
-                    .reply
-                    .map(|reply| Subject::from_checked(Bytes::copy_from_slice(reply))),
+                reply: self.reply.map(|reply| Subject::from_checked(Bytes::copy_from_slice(reply))),
                 headers: headers_of(Bytes::copy_from_slice(headers)),
                 payload: self.owner.slice_ref(payload),
             };
         }
         let reply = self.reply.unwrap_or_default();
-        let mut copy = BytesMut::with_capacity(
-            self.subject.len() + reply.len() + headers.len() + payload.len(),
-        );
+        let mut copy = BytesMut::with_capacity(self.subject.len() + reply.len() + headers.len() + payload.len());
         for part in [self.subject, reply, headers, payload] {
             copy.extend_from_slice(part);
         }
@@ -58,22 +48,13 @@ impl<'a> Parcel<'a> {
         let subject = Subject::from_checked(copy.split_to(self.subject.len()));
         let reply_bytes = copy.split_to(reply.len());
         let header_bytes = copy.split_to(headers.len());
-        Message {
-            subject,
-            reply: self.reply.map(|_| Subject::from_checked(reply_bytes)),
-            headers: headers_of(header_bytes),
-            payload: copy,
-        }
+        Message { subject, reply: self.reply.map(|_| Subject::from_checked(reply_bytes)), headers: headers_of(header_bytes), payload: copy }
     }
 }
 
 /// A block that is not framed as one is dropped: the worker protocol then sees a message without headers.
 fn headers_of(block: Bytes) -> Option<Headers> {
-    if block.is_empty() {
-        None
-    } else {
-        Headers::from_wire(block).ok()
-    }
+    if block.is_empty() { None } else { Headers::from_wire(block).ok() }
 }
 
 /// The control lines of the message that is being handed over.
@@ -104,17 +85,9 @@ impl Wording {
     /// The message as it goes to one subscription, in pieces.
     ///
     /// A client that did not announce headers gets the payload alone, as from a NATS server.
-    pub(super) fn pieces<'a>(
-        &'a mut self,
-        parcel: &'a Parcel<'_>,
-        sid: &'a [u8],
-        headers: bool,
-    ) -> [&'a [u8]; 6] {
-        let (line, block) = if headers || parcel.headers.is_empty() {
-            (&mut self.full, parcel.headers)
-        } else {
-            (&mut self.without_headers, &[][..])
-        };
+    pub(super) fn pieces<'a>(&'a mut self, parcel: &'a Parcel<'_>, sid: &'a [u8], headers: bool) -> [&'a [u8]; 6] {
+        let (line, block) =
+            if headers || parcel.headers.is_empty() { (&mut self.full, parcel.headers) } else { (&mut self.without_headers, &[][..]) };
         if !line.written {
             line.write(parcel, block.len());
         }
@@ -126,8 +99,7 @@ impl Line {
     fn write(&mut self, parcel: &Parcel<'_>, header_bytes: usize) {
         self.written = true;
         self.head.clear();
-        self.head
-            .extend_from_slice(if header_bytes > 0 { b"HMSG " } else { b"MSG " });
+        self.head.extend_from_slice(if header_bytes > 0 { b"HMSG " } else { b"MSG " });
         self.head.extend_from_slice(parcel.subject);
         self.head.push(b' ');
         self.tail.clear();
@@ -176,51 +148,22 @@ mod tests {
     fn a_message_is_worded_for_what_its_reader_understands() {
         let owner = Bytes::from_static(b"NATS/1.0\r\n\r\nhello");
         let (headers, payload) = owner.split_at(12);
-        let parcel = Parcel {
-            subject: b"a.b",
-            reply: Some(b"in"),
-            headers,
-            payload,
-            owner: &owner,
-        };
-        assert_eq!(
-            worded(&parcel, true),
-            "HMSG a.b 7 in 12 17\r\nNATS/1.0\r\n\r\nhello\r\n"
-        );
+        let parcel = Parcel { subject: b"a.b", reply: Some(b"in"), headers, payload, owner: &owner };
+        assert_eq!(worded(&parcel, true), "HMSG a.b 7 in 12 17\r\nNATS/1.0\r\n\r\nhello\r\n");
         assert_eq!(worded(&parcel, false), "MSG a.b 7 in 5\r\nhello\r\n");
-        let plain = Parcel {
-            subject: b"a.b",
-            reply: None,
-            headers: b"",
-            payload: b"",
-            owner: &owner,
-        };
+        let plain = Parcel { subject: b"a.b", reply: None, headers: b"", payload: b"", owner: &owner };
         assert_eq!(worded(&plain, true), "MSG a.b 7 0\r\n\r\n");
     }
 
     #[test]
     fn a_local_copy_has_all_parts_whether_small_or_large() {
         for size in [3, SHARE_BYTES_MIN] {
-            let owner =
-                Bytes::from([b"NATS/1.0\r\nA: b\r\n\r\n".to_vec(), vec![b'x'; size]].concat());
+            let owner = Bytes::from([b"NATS/1.0\r\nA: b\r\n\r\n".to_vec(), vec![b'x'; size]].concat());
             let (headers, payload) = owner.split_at(18);
-            let message = Parcel {
-                subject: b"a",
-                reply: Some(b"in"),
-                headers,
-                payload,
-                owner: &owner,
-            }
-            .to_message();
+            let message = Parcel { subject: b"a", reply: Some(b"in"), headers, payload, owner: &owner }.to_message();
             assert_eq!(message.subject.as_str(), "a");
             assert_eq!(message.reply.as_ref().map(Subject::as_str), Some("in"));
-            assert_eq!(
-                message
-                    .headers
-                    .as_ref()
-                    .and_then(|headers| headers.get("A")),
-                Some("b")
-            );
+            assert_eq!(message.headers.as_ref().and_then(|headers| headers.get("A")), Some("b"));
             assert_eq!(message.payload.len(), size);
         }
     }

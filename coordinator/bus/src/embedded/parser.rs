@@ -77,12 +77,7 @@ impl Parser {
     /// With `connect_expected`, nothing but CONNECT is read until [`Parser::connected`] is called, so that a stranger
     /// cannot make the listener hold more than one line.
     pub fn new(limits: ParseLimits, connect_expected: bool) -> Self {
-        Self {
-            limits,
-            connect_expected,
-            scanned: 0,
-            pending: None,
-        }
+        Self { limits, connect_expected, scanned: 0, pending: None }
     }
 
     /// Accepts every operation from here on.
@@ -104,10 +99,7 @@ impl Parser {
             return Ok(None);
         };
         let line = trim_carriage_return(&buffer[..line_bytes]);
-        let verb_bytes = line
-            .iter()
-            .position(|byte| is_blank(*byte))
-            .unwrap_or(line.len());
+        let verb_bytes = line.iter().position(|byte| is_blank(*byte)).unwrap_or(line.len());
         let verb = Verb::read(&line[..verb_bytes]).ok_or(ParseError::UnknownOperation)?;
         if self.connect_expected && verb != Verb::Connect {
             return Err(ParseError::ConnectExpected);
@@ -135,9 +127,7 @@ impl Parser {
             Verb::Connect => {
                 let length = line.len();
                 let frame = buffer.split_to(line_bytes + 1).freeze();
-                Ok(Some(Operation::Connect {
-                    options: frame.slice(verb_bytes..length),
-                }))
+                Ok(Some(Operation::Connect { options: frame.slice(verb_bytes..length) }))
             }
             Verb::Ping => Ok(Some(take_line(buffer, line_bytes, Operation::Ping))),
             Verb::Pong => Ok(Some(take_line(buffer, line_bytes, Operation::Pong))),
@@ -148,8 +138,7 @@ impl Parser {
     /// Finds the line feed; looks at no byte twice while a line trickles in.
     fn line_end(&mut self, buffer: &BytesMut) -> Result<Option<usize>, ParseError> {
         let limit = self.limits.control_line_bytes_max;
-        let found =
-            memchr::memchr(b'\n', &buffer[self.scanned..]).map(|offset| self.scanned + offset);
+        let found = memchr::memchr(b'\n', &buffer[self.scanned..]).map(|offset| self.scanned + offset);
         match found {
             Some(line_bytes) if trim_carriage_return(&buffer[..line_bytes]).len() <= limit => {
                 self.scanned = 0;
@@ -164,17 +153,10 @@ impl Parser {
         }
     }
 
-    fn payload(
-        &mut self,
-        announced: arguments::Announced,
-        buffer: &mut BytesMut,
-    ) -> Result<Option<Operation>, ParseError> {
+    fn payload(&mut self, announced: arguments::Announced, buffer: &mut BytesMut) -> Result<Option<Operation>, ParseError> {
         let limit = self.limits.payload_bytes_max;
         if announced.total_bytes > limit {
-            return Err(ParseError::PayloadTooLarge {
-                announced: announced.total_bytes,
-                limit,
-            });
+            return Err(ParseError::PayloadTooLarge { announced: announced.total_bytes, limit });
         }
         let payload_end = announced.line_bytes + announced.total_bytes;
         let frame_bytes = payload_end + LINE_END.len();
@@ -219,10 +201,7 @@ impl Verb {
             (b"CONNECT", Verb::Connect),
             (b"+OK", Verb::Acknowledge),
         ];
-        WORDS
-            .iter()
-            .find(|(name, _)| word.eq_ignore_ascii_case(name))
-            .map(|(_, verb)| *verb)
+        WORDS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, verb)| *verb)
     }
 }
 

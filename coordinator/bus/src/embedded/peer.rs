@@ -31,12 +31,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(
-        id: u64,
-        address: SocketAddr,
-        outbound_bytes_max: usize,
-        closing: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(id: u64, address: SocketAddr, outbound_bytes_max: usize, closing: CancellationToken) -> Self {
         Self {
             id,
             address,
@@ -58,19 +53,14 @@ impl Peer {
     /// Forgets a subscription that has ended; not a newer one to which the client gave the same name.
     pub(super) fn forget(&self, interest: &Arc<Interest>) {
         let mut subscriptions = self.subscriptions();
-        if subscriptions
-            .get(&interest.sid)
-            .is_some_and(|current| Arc::ptr_eq(current, interest))
-        {
+        if subscriptions.get(&interest.sid).is_some_and(|current| Arc::ptr_eq(current, interest)) {
             subscriptions.remove(&interest.sid);
         }
     }
 
     pub(super) fn subscriptions(&self) -> MutexGuard<'_, HashMap<Bytes, Arc<Interest>>> {
         // Each change is one insertion or removal, so that a panic elsewhere does not spoil the map.
-        self.subscriptions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,14 +97,7 @@ pub(super) enum Admission {
 
 impl Interest {
     pub(super) fn new(pattern: Pattern, queue: Option<Bytes>, sid: Bytes, target: Target) -> Self {
-        Self {
-            pattern,
-            queue,
-            sid,
-            target,
-            delivered: AtomicU64::new(0),
-            wanted: AtomicU64::new(u64::MAX),
-        }
+        Self { pattern, queue, sid, target, delivered: AtomicU64::new(0), wanted: AtomicU64::new(u64::MAX) }
     }
 
     /// Counts one message in.
@@ -152,12 +135,7 @@ mod tests {
 
     fn interest() -> Interest {
         let mailbox = Arc::new(Mailbox::new(MailboxLimits::default()));
-        Interest::new(
-            Pattern::new("a").unwrap(),
-            None,
-            Bytes::new(),
-            Target::Mailbox(mailbox),
-        )
+        Interest::new(Pattern::new("a").unwrap(), None, Bytes::new(), Target::Mailbox(mailbox))
     }
 
     #[test]

@@ -38,20 +38,12 @@ pub struct Message {
 impl Message {
     /// What the message counts for in a mailbox, in bytes.
     pub fn size(&self) -> usize {
-        self.subject.as_bytes().len()
-            + self
-                .reply
-                .as_ref()
-                .map_or(0, |reply| reply.as_bytes().len())
-            + self.body_bytes()
+        self.subject.as_bytes().len() + self.reply.as_ref().map_or(0, |reply| reply.as_bytes().len()) + self.body_bytes()
     }
 
     /// Headers and payload, in bytes.
     pub(super) fn body_bytes(&self) -> usize {
-        self.headers
-            .as_ref()
-            .map_or(0, |headers| headers.as_bytes().len())
-            + self.payload.len()
+        self.headers.as_ref().map_or(0, |headers| headers.as_bytes().len()) + self.payload.len()
     }
 }
 
@@ -82,27 +74,17 @@ impl Router {
     }
 
     pub(super) fn has_interest(&self, subject: &[u8]) -> bool {
-        self.index
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .has_interest(subject)
+        self.index.read().unwrap_or_else(PoisonError::into_inner).has_interest(subject)
     }
 
     pub(super) fn subscription_count(&self) -> usize {
-        self.index
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.index.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Waits until everybody who would get a message of this subject has room for it, or has gone.
     pub(super) async fn room_for(&self, subject: &[u8]) {
         let (_, matches) = self.matches(subject);
-        for interest in matches
-            .plain
-            .iter()
-            .chain(matches.groups.iter().flat_map(|group| &group.members))
-        {
+        for interest in matches.plain.iter().chain(matches.groups.iter().flat_map(|group| &group.members)) {
             match &interest.target {
                 Target::Peer(peer) => peer.outbound.relieved().await,
                 Target::Mailbox(mailbox) => mailbox.room().await,
@@ -113,10 +95,7 @@ impl Router {
     fn matches(&self, subject: &[u8]) -> (u64, Matches) {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock, under which it changes: the generation belongs to exactly these matches.
-        (
-            self.generation.load(Ordering::Acquire),
-            index.matches(subject),
-        )
+        (self.generation.load(Ordering::Acquire), index.matches(subject))
     }
 }
 
@@ -173,19 +152,9 @@ impl Publisher {
         }
         for group in &matches.groups {
             let count = group.members.len();
-            let first = if count > 1 {
-                rand::random_range(0..count)
-            } else {
-                0
-            };
+            let first = if count > 1 { rand::random_range(0..count) } else { 0 };
             // A member that is closing, or that is the sender and wants no echo, passes the message on.
-            let got_it = (0..count).any(|step| {
-                self.hand_over(
-                    &group.members[(first + step) % count],
-                    parcel,
-                    &mut local_copy,
-                )
-            });
+            let got_it = (0..count).any(|step| self.hand_over(&group.members[(first + step) % count], parcel, &mut local_copy));
             delivered += usize::from(got_it);
         }
         Ok(delivered)
@@ -195,14 +164,10 @@ impl Publisher {
     pub(super) fn would_wait(&mut self, subject: &[u8]) -> Result<bool, SubjectError> {
         let matches = self.subscribers(subject)?;
         let members = matches.groups.iter().flat_map(|group| &group.members);
-        Ok(matches
-            .plain
-            .iter()
-            .chain(members)
-            .any(|interest| match &interest.target {
-                Target::Mailbox(mailbox) => mailbox.is_full(),
-                Target::Peer(_) => false,
-            }))
+        Ok(matches.plain.iter().chain(members).any(|interest| match &interest.target {
+            Target::Mailbox(mailbox) => mailbox.is_full(),
+            Target::Peer(_) => false,
+        }))
     }
 
     /// Tells the source of a request that nobody answers: a message without payload, status 503, on its reply subject.
@@ -210,13 +175,7 @@ impl Publisher {
     /// The notice goes to the source's own inbox and to nobody else's.
     pub(super) fn tell_no_responders(&mut self, subject: &[u8], reply: &[u8]) {
         let headers = [NO_RESPONDERS, subject, b"\r\n\r\n"].concat();
-        let notice = Parcel {
-            subject: reply,
-            reply: None,
-            headers: &headers,
-            payload: &[],
-            owner: &Bytes::new(),
-        };
+        let notice = Parcel { subject: reply, reply: None, headers: &headers, payload: &[], owner: &Bytes::new() };
         let (_, matches) = self.router.matches(reply);
         self.wording.begin();
         let members = matches.groups.iter().flat_map(|group| &group.members);
@@ -255,17 +214,11 @@ impl Publisher {
             self.generation = generation;
         }
         let matches = Arc::new(matches);
-        self.remembered
-            .insert(Bytes::copy_from_slice(subject), Arc::clone(&matches));
+        self.remembered.insert(Bytes::copy_from_slice(subject), Arc::clone(&matches));
         Ok(matches)
     }
 
-    fn hand_over(
-        &mut self,
-        interest: &Arc<Interest>,
-        parcel: &Parcel<'_>,
-        local_copy: &mut Option<Message>,
-    ) -> bool {
+    fn hand_over(&mut self, interest: &Arc<Interest>, parcel: &Parcel<'_>, local_copy: &mut Option<Message>) -> bool {
         if let (Target::Peer(peer), Some(origin)) = (&interest.target, &self.origin)
             && Arc::ptr_eq(peer, origin)
             && !peer.echo.load(Ordering::Relaxed)
@@ -275,12 +228,7 @@ impl Publisher {
         self.admit_and_send(interest, parcel, local_copy)
     }
 
-    fn admit_and_send(
-        &mut self,
-        interest: &Arc<Interest>,
-        parcel: &Parcel<'_>,
-        local_copy: &mut Option<Message>,
-    ) -> bool {
+    fn admit_and_send(&mut self, interest: &Arc<Interest>, parcel: &Parcel<'_>, local_copy: &mut Option<Message>) -> bool {
         let admission = interest.admit();
         if admission == Admission::Unwanted {
             return false;
@@ -288,9 +236,7 @@ impl Publisher {
         let sent = match &interest.target {
             Target::Peer(peer) => self.send_to_peer(peer, interest, parcel),
             Target::Mailbox(mailbox) => {
-                let message = local_copy
-                    .get_or_insert_with(|| parcel.to_message())
-                    .clone();
+                let message = local_copy.get_or_insert_with(|| parcel.to_message()).clone();
                 match mailbox.post(message) {
                     Posted::Room => true,
                     Posted::Full => {
@@ -311,14 +257,9 @@ impl Publisher {
     }
 
     fn send_to_peer(&mut self, peer: &Arc<Peer>, interest: &Interest, parcel: &Parcel<'_>) -> bool {
-        let pieces =
-            self.wording
-                .pieces(parcel, &interest.sid, peer.headers.load(Ordering::Relaxed));
+        let pieces = self.wording.pieces(parcel, &interest.sid, peer.headers.load(Ordering::Relaxed));
         match peer.outbound.append(&pieces, Some(parcel.owner)) {
-            Appended::Waiting {
-                unannounced,
-                pressed,
-            } => {
+            Appended::Waiting { unannounced, pressed } => {
                 if unannounced {
                     self.unwoken.push(Arc::clone(peer));
                 }
@@ -328,9 +269,7 @@ impl Publisher {
                 true
             }
             Appended::Overflow => {
-                self.router
-                    .slow_consumers_cut
-                    .fetch_add(1, Ordering::Relaxed);
+                self.router.slow_consumers_cut.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
                     connection = peer.id,
                     client = %peer.address,

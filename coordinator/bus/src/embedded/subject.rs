@@ -137,11 +137,7 @@ impl Pattern {
 pub fn check_subject(bytes: &[u8]) -> Result<(), SubjectError> {
     check_characters(bytes)?;
     let has_wildcard = memchr::memchr2(b'*', b'>', bytes).is_some();
-    if has_wildcard
-        && bytes
-            .split(|byte| *byte == b'.')
-            .any(|token| token == b"*" || token == b">")
-    {
+    if has_wildcard && bytes.split(|byte| *byte == b'.').any(|token| token == b"*" || token == b">") {
         return Err(SubjectError::Wildcard);
     }
     Ok(())
@@ -161,9 +157,7 @@ fn check_characters(bytes: &[u8]) -> Result<(), SubjectError> {
     if previous == b'.' {
         return Err(SubjectError::EmptyToken);
     }
-    std::str::from_utf8(bytes)
-        .map(|_| ())
-        .map_err(|_| SubjectError::NotText)
+    std::str::from_utf8(bytes).map(|_| ()).map_err(|_| SubjectError::NotText)
 }
 
 impl std::fmt::Display for Subject {
@@ -211,10 +205,7 @@ mod tests {
 
     #[test]
     fn a_tail_wildcard_ends_a_pattern() {
-        assert_eq!(
-            Pattern::new("a.>.b").unwrap_err(),
-            SubjectError::TailNotLast
-        );
+        assert_eq!(Pattern::new("a.>.b").unwrap_err(), SubjectError::TailNotLast);
         assert!(Pattern::new("a.>").is_ok());
         assert!(Pattern::new("*.*").is_ok());
     }

@@ -44,12 +44,7 @@ pub(super) async fn run(peer: Arc<Peer>, mut socket: OwnedWriteHalf, write_timeo
     let _ = socket.shutdown().await;
 }
 
-async fn write_all(
-    peer: &Peer,
-    socket: &mut OwnedWriteHalf,
-    batch: &mut VecDeque<Bytes>,
-    write_timeout: Duration,
-) -> io::Result<()> {
+async fn write_all(peer: &Peer, socket: &mut OwnedWriteHalf, batch: &mut VecDeque<Bytes>, write_timeout: Duration) -> io::Result<()> {
     while !batch.is_empty() {
         let mut slices = [IoSlice::new(&[]); PIECES_MAX];
         let mut count = 0;

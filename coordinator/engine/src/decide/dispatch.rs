@@ -83,9 +83,9 @@ fn input_of(task: &Task, step: StepIndex, worker: Option<&Contract>) -> Result<P
     let input = match &definition.input {
         None => task.submission.input.clone(),
         Some(template) => {
-            let value = template.evaluate(&TaskScope::new(task)).map_err(|missing| {
-                Failure::new(FailureKind::Contract, code::expression_failed(), format!("input: {missing}"))
-            })?;
+            let value = template
+                .evaluate(&TaskScope::new(task))
+                .map_err(|missing| Failure::new(FailureKind::Contract, code::expression_failed(), format!("input: {missing}")))?;
             Payload::of(&value)
         }
     };

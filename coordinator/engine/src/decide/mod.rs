@@ -105,12 +105,7 @@ impl<'t> Turn<'t> {
     }
 
     fn finish(self) -> Decision {
-        let entry = (!self.events.is_empty()).then_some(Entry {
-            task: self.task.id,
-            first: self.first,
-            at: self.now,
-            events: self.events,
-        });
+        let entry = (!self.events.is_empty()).then_some(Entry { task: self.task.id, first: self.first, at: self.now, events: self.events });
         Decision { entry, effects: self.effects }
     }
 

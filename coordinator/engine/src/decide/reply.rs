@@ -70,15 +70,8 @@ pub enum Disposition {
 }
 
 /// Codes that every SDK may answer with, whatever the contract declares; see `docs/protocol.md`.
-const PROTOCOL_CODES: [&str; 7] = [
-    "handler.error",
-    "input.invalid",
-    "result.invalid",
-    "payload.too_large",
-    "capability.unknown",
-    "attempt.timeout",
-    "attempt.cancelled",
-];
+const PROTOCOL_CODES: [&str; 7] =
+    ["handler.error", "input.invalid", "result.invalid", "payload.too_large", "capability.unknown", "attempt.timeout", "attempt.cancelled"];
 
 /// Takes a reply. `worker` is the contract under which the attempt was started, if the worker's build announced one.
 pub fn reply(task: &mut Task, reply: &Reply, worker: Option<&Contract>, now: Timestamp) -> (Disposition, Decision) {

@@ -17,10 +17,7 @@ pub fn step_timer(task: &mut Task, step: StepIndex, now: Timestamp) -> Decision 
     let workflow = turn.task.workflow.clone();
     let timeouts = workflow.step(step).timeouts;
     let progress = turn.task.progress(step);
-    let total_over = timeouts
-        .total
-        .and_then(|total| Some(progress.first_ready_at?.after(total)))
-        .is_some_and(|due| due <= now);
+    let total_over = timeouts.total.and_then(|total| Some(progress.first_ready_at?.after(total))).is_some_and(|due| due <= now);
     let total = || {
         let limit = timeouts.total.unwrap_or_default();
         timed_out(code::step_total_timeout(), format!("the step did not end within {limit:?} of being ready"))

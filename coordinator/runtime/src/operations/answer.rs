@@ -7,8 +7,7 @@ use std::time::Duration;
 use tasker_engine::contract::Violation;
 use tasker_engine::event::Entry;
 use tasker_engine::{
-    CapabilityName, Namespace, Payload, StepIndex, SystemName, Task, TaskId, TaskStatus, Timestamp, Workflow,
-    WorkflowName, WorkflowVersion,
+    CapabilityName, Namespace, Payload, StepIndex, SystemName, Task, TaskId, TaskStatus, Timestamp, Workflow, WorkflowName, WorkflowVersion,
 };
 use tasker_registry::message::{Sdk, SessionState};
 use tasker_registry::registry::{Capability, System};
@@ -306,4 +305,3 @@ pub struct Committed {
     /// What was committed.
     pub entry: Arc<Entry>,
 }
-

@@ -28,11 +28,7 @@ pub struct Operations {
 pub const PAGE_MAX: usize = 200;
 
 impl Operations {
-    pub(crate) fn new(
-        commands: mpsc::Sender<Command>,
-        committed: broadcast::Sender<Committed>,
-        store: Arc<dyn Store>,
-    ) -> Self {
+    pub(crate) fn new(commands: mpsc::Sender<Command>, committed: broadcast::Sender<Committed>, store: Arc<dyn Store>) -> Self {
         Self { commands, committed, store }
     }
 
@@ -41,13 +37,7 @@ impl Operations {
     ///
     /// # Errors
     /// The manifest is wrong, or its version exists with another content.
-    pub async fn apply_workflow(
-        &self,
-        namespace: &Namespace,
-        source: &str,
-        file: &str,
-        dry_run: bool,
-    ) -> Result<Applied, ApplyError> {
+    pub async fn apply_workflow(&self, namespace: &Namespace, source: &str, file: &str, dry_run: bool) -> Result<Applied, ApplyError> {
         let checked = tasker_manifest::check(source, file, namespace);
         let Some(manifest) = checked.manifest else { return Err(ApplyError::Invalid(checked.diagnostics)) };
         let source = Arc::from(source);
@@ -67,12 +57,7 @@ impl Operations {
     ///
     /// # Errors
     /// The coordinator cannot answer now.
-    pub async fn workflow(
-        &self,
-        namespace: &Namespace,
-        name: &str,
-        version: Option<&str>,
-    ) -> Result<Option<AppliedWorkflow>, Unavailable> {
+    pub async fn workflow(&self, namespace: &Namespace, name: &str, version: Option<&str>) -> Result<Option<AppliedWorkflow>, Unavailable> {
         let all = self.workflows(namespace).await?;
         Ok(all.into_iter().find(|applied| {
             applied.workflow.name.as_str() == name
@@ -113,12 +98,7 @@ impl Operations {
     ///
     /// # Errors
     /// The coordinator cannot answer now.
-    pub async fn wait_finished(
-        &self,
-        namespace: &Namespace,
-        id: TaskId,
-        at_most: Duration,
-    ) -> Result<Option<TaskView>, Unavailable> {
+    pub async fn wait_finished(&self, namespace: &Namespace, id: TaskId, at_most: Duration) -> Result<Option<TaskView>, Unavailable> {
         let waiting = self.ask(|answer| Command::WaitFinished { namespace: namespace.clone(), id, answer });
         match tokio::time::timeout(at_most, waiting).await {
             Ok(finished) => finished?,

@@ -30,9 +30,7 @@ impl Operations {
             outcomes.push(match one {
                 Err(error) => Err(error),
                 Ok(Started::Found(submitted)) => Ok(submitted),
-                Ok(Started::Asked(answered)) => {
-                    answered.await.unwrap_or(Err(SubmitError::Unavailable(Unavailable::Unknown)))
-                }
+                Ok(Started::Asked(answered)) => answered.await.unwrap_or(Err(SubmitError::Unavailable(Unavailable::Unknown))),
             });
         }
         outcomes
@@ -69,9 +67,7 @@ impl Operations {
             answer,
         };
         self.commands.try_send(command).map_err(|refused| match refused {
-            tokio::sync::mpsc::error::TrySendError::Full(_) => {
-                Unavailable::Busy { retry_after: std::time::Duration::from_secs(1) }
-            }
+            tokio::sync::mpsc::error::TrySendError::Full(_) => Unavailable::Busy { retry_after: std::time::Duration::from_secs(1) },
             tokio::sync::mpsc::error::TrySendError::Closed(_) => Unavailable::Draining,
         })?;
         Ok(Started::Asked(answered))
@@ -108,7 +104,10 @@ fn check_limits(submit: &Submit) -> Result<(), SubmitError> {
     for (name, value) in &submit.labels {
         if name.is_empty() || name.len() > Submission::LABEL_BYTES_MAX || value.len() > Submission::LABEL_BYTES_MAX {
             let shown: String = name.chars().take(40).collect();
-            return limit(format!("label `{shown}`: name and value take at most {} bytes, and the name is not empty", Submission::LABEL_BYTES_MAX));
+            return limit(format!(
+                "label `{shown}`: name and value take at most {} bytes, and the name is not empty",
+                Submission::LABEL_BYTES_MAX
+            ));
         }
     }
     if let Some(key) = &submit.idempotency_key

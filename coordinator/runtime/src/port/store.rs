@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tasker_engine::event::Entry;
-use tasker_engine::{
-    CapabilityName, Digest, Namespace, SystemName, TaskId, TaskStatus, Timestamp, WorkflowName, WorkflowVersion,
-};
+use tasker_engine::{CapabilityName, Digest, Namespace, SystemName, TaskId, TaskStatus, Timestamp, WorkflowName, WorkflowVersion};
 
 /// The place of a row in the journal: grows by one with each row, assigned by the shard's owner. 0 means none.
 pub type Sequence = i64;

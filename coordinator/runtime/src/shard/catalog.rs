@@ -33,12 +33,7 @@ impl Catalog {
                 capability: step.capability.clone(),
             })
         });
-        let entry = Entry {
-            lanes: Arc::new(lanes.collect()),
-            workflow: Arc::new(workflow),
-            description,
-            row: Arc::new(row),
-        };
+        let entry = Entry { lanes: Arc::new(lanes.collect()), workflow: Arc::new(workflow), description, row: Arc::new(row) };
         let name = (entry.workflow.namespace.clone(), entry.workflow.name.clone());
         let versions = self.by_name.entry(name).or_default();
         versions.retain(|known| known.workflow.version != entry.workflow.version);

@@ -237,12 +237,7 @@ impl Shard {
         Ok(view(resident))
     }
 
-    fn retry(
-        &mut self,
-        namespace: &Namespace,
-        id: TaskId,
-        answer: tokio::sync::oneshot::Sender<Result<Submitted, ChangeError>>,
-    ) {
+    fn retry(&mut self, namespace: &Namespace, id: TaskId, answer: tokio::sync::oneshot::Sender<Result<Submitted, ChangeError>>) {
         let known = self.residents.get(id).filter(|known| known.task.submission.namespace == *namespace);
         let Some(resident) = known else {
             return self.answer(answer, Err(ChangeError::UnknownTask(id)));
@@ -357,14 +352,7 @@ impl Shard {
     }
 
     /// Sends an open attempt to a session: for the first time, or again.
-    pub(super) fn ask_session(
-        &mut self,
-        id: TaskId,
-        step: StepIndex,
-        session: &SessionKey,
-        input: Payload,
-        dependencies: Payload,
-    ) {
+    pub(super) fn ask_session(&mut self, id: TaskId, step: StepIndex, session: &SessionKey, input: Payload, dependencies: Payload) {
         let uptime = self.uptime();
         let Some(resident) = self.residents.get(id) else { return };
         let Some(open) = resident.task.open_attempt(step) else { return };
@@ -381,10 +369,7 @@ impl Shard {
             idempotency_key: task.idempotency_key(step),
             timeout: definition.timeouts.running,
             shard: 0,
-            trace: Trace {
-                parent: Some(publish_span(id, step, open.attempt)),
-                ..task.submission.trace
-            },
+            trace: Trace { parent: Some(publish_span(id, step, open.attempt)), ..task.submission.trace },
             workflow: task.workflow.name.clone(),
             version: task.workflow.version.clone(),
             attempts_max: definition.retry.attempts_max,

@@ -97,8 +97,7 @@ impl Shard {
             return false;
         }
         let Some(waiting) = self.scheduler.take(lane) else { return false };
-        let assignment =
-            Assignment { token: AttemptToken(rand::random()), target: Target::Responders, contract: None };
+        let assignment = Assignment { token: AttemptToken(rand::random()), target: Target::Responders, contract: None };
         let Some(resident) = self.residents.get_mut(waiting.task) else { return true };
         let decision = dispatch(&mut resident.task, waiting.step, &assignment, now());
         self.record(waiting.task, decision, Some(Asked::Responders));
@@ -127,12 +126,7 @@ impl Shard {
     }
 
     /// Sends an open attempt to a session once more; never opens one (P7).
-    pub(super) fn announce_again(
-        &mut self,
-        task: tasker_engine::TaskId,
-        step: tasker_engine::StepIndex,
-        session: &SessionKey,
-    ) {
+    pub(super) fn announce_again(&mut self, task: tasker_engine::TaskId, step: tasker_engine::StepIndex, session: &SessionKey) {
         let Some(resident) = self.residents.get(task) else { return };
         if let Some(Effect::Ask { input, dependencies, .. }) = ask_again(&resident.task, step) {
             self.counters.reannounced += 1;

@@ -57,12 +57,7 @@ impl Group {
     /// What follows: workers first, because they wait.
     pub fn into_effects(self) -> Vec<AfterCommit> {
         let sends = self.directives.into_iter().map(|(key, directives)| {
-            AfterCommit::Send(ToWorker {
-                namespace: key.namespace,
-                system: key.system,
-                session: key.session,
-                directives,
-            })
+            AfterCommit::Send(ToWorker { namespace: key.namespace, system: key.system, session: key.session, directives })
         });
         sends.chain(self.after).collect()
     }

@@ -13,8 +13,7 @@ use tasker_engine::decide::reply::{Disposition, Reply, reply};
 use tasker_engine::{Payload, TaskId};
 use tasker_registry::SessionKey;
 use tasker_registry::message::{
-    Acknowledgement, Announcement, AttemptKey, Beat, Credit, Directive, FromWorker, Held, Said, SessionState, Welcome,
-    WorkerReply,
+    Acknowledgement, Announcement, AttemptKey, Beat, Credit, Directive, FromWorker, Held, Said, SessionState, Welcome, WorkerReply,
 };
 
 /// Tasks that may be read from the store at once for late replies and questions; more are dropped and come again.
@@ -94,11 +93,8 @@ impl Shard {
         match self.registry.announce(key.clone(), announcement, self.uptime(), now()) {
             Err(refusal) => {
                 tracing::warn!(system = %key.system, session = %key.session, code = refusal.code(), "hello refused: {refusal}");
-                let refused = Directive::Refused {
-                    code: refusal.code().to_owned(),
-                    message: refusal.to_string(),
-                    retryable: refusal.is_retryable(),
-                };
+                let refused =
+                    Directive::Refused { code: refusal.code().to_owned(), message: refusal.to_string(), retryable: refusal.is_retryable() };
                 self.group.direct(&key, refused);
             }
             Ok(declared) => {
@@ -274,11 +270,8 @@ impl Shard {
                 return Acknowledgement::Refused { code: "reply.malformed", message: malformed.0.clone() };
             }
         };
-        let contract = resident
-            .task
-            .open_attempt(step)
-            .and_then(|open| open.contract)
-            .and_then(|digest| self.registry.contract(&digest).cloned());
+        let contract =
+            resident.task.open_attempt(step).and_then(|open| open.contract).and_then(|digest| self.registry.contract(&digest).cloned());
         let input = Reply { step, attempt: said.attempt.attempt, token: said.attempt.token, outcome };
         let (disposition, decision) = reply(&mut resident.task, &input, contract.as_deref(), now());
         self.record(task, decision, None);

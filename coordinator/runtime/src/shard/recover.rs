@@ -123,7 +123,14 @@ impl Shard {
         }
         shard.tell_spans_again(&store).await?;
         let elapsed_ms = since.elapsed().as_millis() as u64;
-        tracing::info!(active, unprojected, attempts_open = shard.attempts.len(), steps_waiting = shard.scheduler.waiting(), elapsed_ms, "recovered");
+        tracing::info!(
+            active,
+            unprojected,
+            attempts_open = shard.attempts.len(),
+            steps_waiting = shard.scheduler.waiting(),
+            elapsed_ms,
+            "recovered"
+        );
         Ok(shard)
     }
 
@@ -150,8 +157,8 @@ impl Shard {
     fn restore_definitions(&mut self, recovery: &Recovery) -> Result<(), StartError> {
         let mut contracts = BTreeMap::new();
         for (digest, stored) in &recovery.contracts {
-            let contract = Contract::from_json(stored)
-                .map_err(|invalid| StartError::Contract { digest: *digest, reason: invalid.to_string() })?;
+            let contract =
+                Contract::from_json(stored).map_err(|invalid| StartError::Contract { digest: *digest, reason: invalid.to_string() })?;
             self.registry.restore_contract(*digest, contract.clone());
             contracts.insert(*digest, Arc::new(contract));
         }
@@ -167,19 +174,14 @@ impl Shard {
                 source: if row.source == Source::Manifest.as_str() { Source::Manifest } else { Source::Worker },
                 declared_at: row.declared_at,
             };
-            let (namespace, system, name): (Namespace, _, CapabilityName) =
-                (row.namespace.clone(), row.system.clone(), row.name.clone());
+            let (namespace, system, name): (Namespace, _, CapabilityName) = (row.namespace.clone(), row.system.clone(), row.name.clone());
             self.registry.restore(Declared { namespace, system, name, capability });
         }
         for row in &recovery.workflows {
             let file = format!("{}.yaml", row.name);
             let checked = tasker_manifest::check(&row.source, &file, &row.namespace);
             let first = checked.diagnostics.first().map(|found| found.message.clone()).unwrap_or_default();
-            let problem = |first: String| StartError::Workflow {
-                name: row.name.to_string(),
-                version: row.version.to_string(),
-                first,
-            };
+            let problem = |first: String| StartError::Workflow { name: row.name.to_string(), version: row.version.to_string(), first };
             let manifest = checked.manifest.ok_or_else(|| problem(first))?;
             if manifest.workflow.digest != row.digest {
                 return Err(problem(format!("its digest was {}, and is {} now", row.digest, manifest.workflow.digest)));

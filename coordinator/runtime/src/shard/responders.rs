@@ -11,11 +11,11 @@ use crate::port::bus::{Answer, CallOutcome};
 use crate::settings::CALLS_PER_LANE;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+use tasker_engine::AttemptToken;
 use tasker_engine::decide::Effect;
 use tasker_engine::decide::dispatch::{ask_again, responder_timeout};
 use tasker_engine::decide::lost::no_answer;
 use tasker_engine::decide::reply::Outcome;
-use tasker_engine::AttemptToken;
 use tasker_registry::message::{AttemptKey, Directive};
 use tasker_scheduler::LaneId;
 
@@ -48,11 +48,7 @@ impl Responders {
     /// Whether one more call may be made.
     pub fn may_call(&mut self, lane: LaneId, uptime: Duration) -> bool {
         let state = self.lanes.entry(lane).or_default();
-        if state.there {
-            state.calls < CALLS_PER_LANE
-        } else {
-            state.calls == 0 && state.parked.is_empty() && uptime >= state.retry_at
-        }
+        if state.there { state.calls < CALLS_PER_LANE } else { state.calls == 0 && state.parked.is_empty() && uptime >= state.retry_at }
     }
 
     pub fn called(&mut self, lane: LaneId) {

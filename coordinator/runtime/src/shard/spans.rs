@@ -99,8 +99,7 @@ fn step_ended(task: &Task, step: StepIndex, at: Timestamp, error: Option<String>
 
 fn task_ended(task: &Task, at: Timestamp, error: Option<String>) -> Span {
     let name = format!("{} {}", span::TASK, task.workflow.name);
-    let mut made =
-        base(task, task_span(task.id), Some(submit_span(task.id)), name, SpanKind::Internal, task.accepted_at, at);
+    let mut made = base(task, task_span(task.id), Some(submit_span(task.id)), name, SpanKind::Internal, task.accepted_at, at);
     made.error = error;
     made.attributes.extend([
         (attribute::WORKFLOW_NAME, task.workflow.name.to_string().into()),
@@ -109,15 +108,7 @@ fn task_ended(task: &Task, at: Timestamp, error: Option<String>) -> Span {
     made
 }
 
-fn base(
-    task: &Task,
-    id: [u8; 8],
-    parent: Option<[u8; 8]>,
-    name: String,
-    kind: SpanKind,
-    start: Timestamp,
-    end: Timestamp,
-) -> Span {
+fn base(task: &Task, id: [u8; 8], parent: Option<[u8; 8]>, name: String, kind: SpanKind, start: Timestamp, end: Timestamp) -> Span {
     Span {
         trace_id: task.submission.trace.trace_id,
         id,

@@ -63,11 +63,9 @@ impl Shard {
                 let figures = self.figures();
                 self.answer(answer, figures);
             }
-            Command::Apply { .. }
-            | Command::Submit { .. }
-            | Command::Cancel { .. }
-            | Command::Retry { .. }
-            | Command::Drain { .. } => unreachable!("changes are carried out before questions are asked"),
+            Command::Apply { .. } | Command::Submit { .. } | Command::Cancel { .. } | Command::Retry { .. } | Command::Drain { .. } => {
+                unreachable!("changes are carried out before questions are asked")
+            }
         }
     }
 
@@ -81,12 +79,7 @@ impl Shard {
         let with_workers = views.into_iter().map(|(name, system)| {
             let sessions = self.registry.sessions();
             let own = sessions.filter(|session| session.key.namespace == *namespace && session.key.system == name);
-            SystemView {
-                namespace: namespace.clone(),
-                workers: own.map(|session| self.worker(session)).collect(),
-                name,
-                system,
-            }
+            SystemView { namespace: namespace.clone(), workers: own.map(|session| self.worker(session)).collect(), name, system }
         });
         with_workers.collect()
     }

@@ -74,12 +74,12 @@ impl Shard {
         if active == 0 {
             let draining = offering.len();
             let also = if draining > 0 { format!(" ({draining} are draining)") } else { String::new() };
-            let responders = if self.responders.missing_since(resident.lanes[step.at()]) {
-                ", and no plain responder answered"
-            } else {
-                ""
-            };
-            let hint = format!("start a worker of `{}` that offers `{}`; `tasker worker list` shows who is there", definition.system, definition.capability);
+            let responders =
+                if self.responders.missing_since(resident.lanes[step.at()]) { ", and no plain responder answered" } else { "" };
+            let hint = format!(
+                "start a worker of `{}` that offers `{}`; `tasker worker list` shows who is there",
+                definition.system, definition.capability
+            );
             return (format!("waits for {what}: 0 workers offer it{also}{responders}"), Some(hint));
         }
         let hint = "start more workers or give them more slots".to_owned();
@@ -93,10 +93,15 @@ impl Shard {
         match self.attempts.get(&open.token.0).map(|known| &known.carrier) {
             Some(Carrier::Session(key, _)) => {
                 let heard = self.registry.session(key).map(|session| self.uptime().saturating_sub(session.heard_at));
-                let heard = heard.map_or("has not been heard since the coordinator started".to_owned(), |ago| {
-                    format!("was heard {} ago", short(ago))
-                });
-                (format!("attempt {} runs since {since} on worker {} of `{}`, which {heard}{limit}", open.attempt, key.session, key.system), None)
+                let heard = heard
+                    .map_or("has not been heard since the coordinator started".to_owned(), |ago| format!("was heard {} ago", short(ago)));
+                (
+                    format!(
+                        "attempt {} runs since {since} on worker {} of `{}`, which {heard}{limit}",
+                        open.attempt, key.session, key.system
+                    ),
+                    None,
+                )
             }
             Some(Carrier::Called) => {
                 (format!("attempt {} was asked of plain responders of `{}` {since} ago{limit}", open.attempt, definition.system), None)

@@ -59,7 +59,11 @@ impl Child {
         }
         match tokio::time::timeout(STOP_WITHIN, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(_) => bail!("[bench.failed]: {} did not stop cleanly; see its log: {}", self.name, std::fs::read_to_string(&self.log).unwrap_or_default()),
+            Ok(_) => bail!(
+                "[bench.failed]: {} did not stop cleanly; see its log: {}",
+                self.name,
+                std::fs::read_to_string(&self.log).unwrap_or_default()
+            ),
             Err(_) => bail!("[bench.failed]: {} did not stop within {STOP_WITHIN:?}", self.name),
         }
     }

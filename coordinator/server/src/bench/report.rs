@@ -32,7 +32,10 @@ impl Report {
         let coordinator = cpu(&before.0, &after.0);
         let workers: f64 = before.1.iter().zip(&after.1).map(|(before, after)| cpu(before, after)).sum();
         let machine = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = machine.lines().find_map(|line| line.strip_prefix("model name")).map_or("unknown", |line| line.trim_start_matches([' ', '\t', ':']));
+        let model = machine
+            .lines()
+            .find_map(|line| line.strip_prefix("model name"))
+            .map_or("unknown", |line| line.trim_start_matches([' ', '\t', ':']));
         Self(json!({
             "workflow": given.workflow,
             "tasks": tasks,
@@ -68,11 +71,33 @@ impl Report {
         }
         let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap_or(0.0);
         let text = |pointer: &str| report.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
-        println!("{} tasks of {} in {:.2} s, {} B payload, {} worker(s) with {} slots", report["tasks"], text("/workflow"), number("/seconds"), report["payload_bytes"], report["workers"], report["slots"]);
+        println!(
+            "{} tasks of {} in {:.2} s, {} B payload, {} worker(s) with {} slots",
+            report["tasks"],
+            text("/workflow"),
+            number("/seconds"),
+            report["payload_bytes"],
+            report["workers"],
+            report["slots"]
+        );
         println!("  throughput      {:>10.0} tasks/s   {:>10.0} steps/s", number("/tasks_per_second"), number("/steps_per_second"));
-        println!("  step overhead   p50 {:.2} ms   p90 {:.2} ms   p99 {:.2} ms   p99.9 {:.2} ms", number("/step_overhead_ms/p50"), number("/step_overhead_ms/p90"), number("/step_overhead_ms/p99"), number("/step_overhead_ms/p999"));
-        println!("  cpu per step    coordinator {:.0} µs   workers {:.0} µs", number("/cpu_us_per_step/coordinator"), number("/cpu_us_per_step/workers"));
-        println!("  coordinator     {:.0} MB resident   {:.0} B written per step", number("/resident_bytes") / 1e6, number("/bytes_written_per_step"));
+        println!(
+            "  step overhead   p50 {:.2} ms   p90 {:.2} ms   p99 {:.2} ms   p99.9 {:.2} ms",
+            number("/step_overhead_ms/p50"),
+            number("/step_overhead_ms/p90"),
+            number("/step_overhead_ms/p99"),
+            number("/step_overhead_ms/p999")
+        );
+        println!(
+            "  cpu per step    coordinator {:.0} µs   workers {:.0} µs",
+            number("/cpu_us_per_step/coordinator"),
+            number("/cpu_us_per_step/workers")
+        );
+        println!(
+            "  coordinator     {:.0} MB resident   {:.0} B written per step",
+            number("/resident_bytes") / 1e6,
+            number("/bytes_written_per_step")
+        );
         println!("  durability      {}", text("/durability"));
         println!("  bus             {}", text("/bus"));
         println!("  machine         {} × {}   build {}", report["machine"]["cores"], text("/machine/cpu"), text("/build"));

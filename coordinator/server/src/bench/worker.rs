@@ -30,13 +30,13 @@ pub async fn run(given: BenchWorker) -> anyhow::Result<ExitCode> {
                 let waited = u32::try_from(started.saturating_sub(known)).unwrap_or(u32::MAX);
                 noted.lock().unwrap_or_else(PoisonError::into_inner).push(waited);
             }
-            let done = serde_json::to_value(Done { ended_at_us: now_us(), pad }).map_err(|error| StepError::permanent("bench", error.to_string()))?;
+            let done = serde_json::to_value(Done { ended_at_us: now_us(), pad })
+                .map_err(|error| StepError::permanent("bench", error.to_string()))?;
             Ok::<Value, StepError>(done)
         }
     };
     Worker::new("bench").nats_url(given.nats_url).slots(given.slots).step("bench.noop", noop).run().await?;
-    let bytes: Vec<u8> =
-        samples.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    let bytes: Vec<u8> = samples.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|sample| sample.to_le_bytes()).collect();
     std::fs::write(&given.samples, bytes)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tasker_engine::task::{Submission, Trace};
 use tasker_engine::{
-    AttemptNumber, AttemptToken, Digest, Entry, ErrorCode, Event, Failure, FailureKind, Namespace, Payload, SessionId, StepIndex, Target, TaskId,
-    Timestamp,
+    AttemptNumber, AttemptToken, Digest, Entry, ErrorCode, Event, Failure, FailureKind, Namespace, Payload, SessionId, StepIndex, Target,
+    TaskId, Timestamp,
 };
 use tasker_proto::journal::v1 as proto;
 
@@ -69,11 +69,9 @@ fn event(event: proto::Event) -> Result<Event, Undecodable> {
             reply: digest_if_any("reply", fact.reply)?,
             retry_at: fact.retry_at_ms.map(Timestamp::from_millis),
         },
-        Fact::StepSucceeded(fact) => Event::StepSucceeded {
-            step: StepIndex(fact.step),
-            attempt: AttemptNumber(fact.attempt),
-            result: Payload::trusted(fact.result),
-        },
+        Fact::StepSucceeded(fact) => {
+            Event::StepSucceeded { step: StepIndex(fact.step), attempt: AttemptNumber(fact.attempt), result: Payload::trusted(fact.result) }
+        }
         Fact::StepFailed(fact) => Event::StepFailed { step: StepIndex(fact.step), failure: failure(fact.failure)? },
         Fact::StepCancelled(fact) => Event::StepCancelled { step: StepIndex(fact.step) },
         Fact::ReplyConflicted(fact) => Event::ReplyConflicted {

@@ -22,16 +22,14 @@ fn fact(event: &Event) -> proto::event::Fact {
         Event::TaskAccepted(submission) => Fact::TaskAccepted(accepted(submission)),
         Event::StepKept { step, result } => Fact::StepKept(proto::StepKept { step: step.0, result: result.bytes().clone() }),
         Event::StepReady { step } => Fact::StepReady(proto::StepReady { step: step.0 }),
-        Event::AttemptStarted { step, attempt, token, target: asked, contract, deadline } => {
-            Fact::AttemptStarted(proto::AttemptStarted {
-                step: step.0,
-                attempt: attempt.0,
-                token: token.0.to_vec().into(),
-                target: Some(target(asked)),
-                contract: contract.map(|digest| digest.0.to_vec().into()),
-                deadline_ms: deadline.map(|at| at.as_millis()),
-            })
-        }
+        Event::AttemptStarted { step, attempt, token, target: asked, contract, deadline } => Fact::AttemptStarted(proto::AttemptStarted {
+            step: step.0,
+            attempt: attempt.0,
+            token: token.0.to_vec().into(),
+            target: Some(target(asked)),
+            contract: contract.map(|digest| digest.0.to_vec().into()),
+            deadline_ms: deadline.map(|at| at.as_millis()),
+        }),
         Event::AttemptFailed { step, attempt, failure: why, reply, retry_at } => Fact::AttemptFailed(proto::AttemptFailed {
             step: step.0,
             attempt: attempt.0,
@@ -42,9 +40,7 @@ fn fact(event: &Event) -> proto::event::Fact {
         Event::StepSucceeded { step, attempt, result } => {
             Fact::StepSucceeded(proto::StepSucceeded { step: step.0, attempt: attempt.0, result: result.bytes().clone() })
         }
-        Event::StepFailed { step, failure: why } => {
-            Fact::StepFailed(proto::StepFailed { step: step.0, failure: Some(failure(why)) })
-        }
+        Event::StepFailed { step, failure: why } => Fact::StepFailed(proto::StepFailed { step: step.0, failure: Some(failure(why)) }),
         Event::StepCancelled { step } => Fact::StepCancelled(proto::StepCancelled { step: step.0 }),
         Event::ReplyConflicted { step, attempt, reply } => {
             Fact::ReplyConflicted(proto::ReplyConflicted { step: step.0, attempt: attempt.0, reply: reply.0.to_vec().into() })
@@ -72,11 +68,7 @@ fn accepted(submission: &Submission) -> proto::TaskAccepted {
 }
 
 fn trace(trace: Trace) -> proto::Trace {
-    proto::Trace {
-        trace_id: trace.trace_id.to_vec().into(),
-        parent: trace.parent.map(|span| span.to_vec().into()),
-        sampled: trace.sampled,
-    }
+    proto::Trace { trace_id: trace.trace_id.to_vec().into(), parent: trace.parent.map(|span| span.to_vec().into()), sampled: trace.sampled }
 }
 
 fn target(target: &Target) -> proto::Target {

@@ -58,9 +58,7 @@ pub fn outline(mut bytes: &[u8]) -> Result<Outline, Undecodable> {
 /// Takes a length and that many bytes from the front.
 fn delimited<'b>(bytes: &mut &'b [u8]) -> Result<&'b [u8], Undecodable> {
     let length = usize::try_from(decode_varint(bytes)?).unwrap_or(usize::MAX);
-    let (taken, rest) = bytes
-        .split_at_checked(length)
-        .ok_or(Undecodable::Invalid { field: "events", rule: "as long as it says" })?;
+    let (taken, rest) = bytes.split_at_checked(length).ok_or(Undecodable::Invalid { field: "events", rule: "as long as it says" })?;
     *bytes = rest;
     Ok(taken)
 }

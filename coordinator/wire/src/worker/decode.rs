@@ -9,13 +9,11 @@ use tasker_engine::contract::ErrorContract;
 use tasker_engine::decide::reply::Outcome;
 use tasker_engine::failure::cut;
 use tasker_engine::{
-    AttemptNumber, AttemptToken, CapabilityName, Contract, ErrorCode, Failure, FailureKind, Payload, Schema, SessionId,
-    StepName, TaskId,
+    AttemptNumber, AttemptToken, CapabilityName, Contract, ErrorCode, Failure, FailureKind, Payload, Schema, SessionId, StepName, TaskId,
 };
 use tasker_proto::worker::v1 as proto;
 use tasker_registry::message::{
-    AnnouncedCapability, Announcement, AttemptKey, Beat, Credit, FromWorker, Held, Malformed, Said, Sdk, SessionState,
-    WorkerReply,
+    AnnouncedCapability, Announcement, AttemptKey, Beat, Credit, FromWorker, Held, Malformed, Said, Sdk, SessionState, WorkerReply,
 };
 
 /// Why a message was dropped at the door; a word for figures. Nobody can be told, because not even the session could be read.
@@ -101,12 +99,13 @@ fn capability_of(capability: proto::Capability) -> Result<AnnouncedCapability, (
     let name = CapabilityName::new(&capability.name).map_err(|invalid| ("worker.capability_malformed", invalid.to_string()))?;
     let mut errors = BTreeMap::new();
     if capability.errors.len() > Contract::ERRORS_MAX {
-        let message = format!("capability `{name}` declares {} errors; at most {} are accepted", capability.errors.len(), Contract::ERRORS_MAX);
+        let message =
+            format!("capability `{name}` declares {} errors; at most {} are accepted", capability.errors.len(), Contract::ERRORS_MAX);
         return Err(("worker.too_many_errors", message));
     }
     for error in capability.errors {
-        let code = ErrorCode::new(&error.code)
-            .map_err(|invalid| ("worker.error_code_malformed", format!("capability `{name}`: {invalid}")))?;
+        let code =
+            ErrorCode::new(&error.code).map_err(|invalid| ("worker.error_code_malformed", format!("capability `{name}`: {invalid}")))?;
         let details = schema(&name, &format!("details of `{code}`"), &error.details_schema)?;
         errors.insert(code, ErrorContract { details, description: text(error.description) });
     }
@@ -147,11 +146,7 @@ fn text(mut given: String) -> String {
 }
 
 fn credit_of(credit: proto::Credit) -> Credit {
-    Credit {
-        free: credit.free,
-        highest_sequence: credit.highest_sequence,
-        expires_in: Duration::from_millis(credit.expires_in_ms),
-    }
+    Credit { free: credit.free, highest_sequence: credit.highest_sequence, expires_in: Duration::from_millis(credit.expires_in_ms) }
 }
 
 /// An attempt that cannot be read is one that nobody sent: it is left out.
@@ -208,11 +203,7 @@ mod tests {
     use tasker_engine::{Namespace, SystemName};
 
     fn arrival(kind: Kind) -> Arrival {
-        Arrival {
-            namespace: Namespace::new("default").expect("valid"),
-            system: SystemName::new("payments").expect("valid"),
-            kind,
-        }
+        Arrival { namespace: Namespace::new("default").expect("valid"), system: SystemName::new("payments").expect("valid"), kind }
     }
 
     fn hello(capability: proto::Capability) -> Said {

@@ -101,15 +101,7 @@ fn acknowledged(attempt: AttemptKey, disposition: Acknowledgement) -> proto::Rep
         Acknowledgement::Refused { code, message } => (Wire::Refused, code, message),
     };
     let (task_id, step_name, attempt, token) = key(&attempt);
-    proto::ReplyAcknowledged {
-        task_id,
-        step_name,
-        attempt,
-        token,
-        disposition: disposition.into(),
-        code: code.to_owned(),
-        message,
-    }
+    proto::ReplyAcknowledged { task_id, step_name, attempt, token, disposition: disposition.into(), code: code.to_owned(), message }
 }
 
 fn key(attempt: &AttemptKey) -> (String, String, u32, Bytes) {

@@ -44,9 +44,7 @@ impl Subjects {
     /// # Errors
     /// The prefix is empty, too long, or has characters that mean something in subjects.
     pub fn new(prefix: &str) -> Result<Self, InvalidPrefix> {
-        let word = |word: &str| {
-            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-        };
+        let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
         if prefix.len() > 64 || !prefix.split('.').all(word) {
             return Err(InvalidPrefix(prefix.chars().take(80).collect()));
         }

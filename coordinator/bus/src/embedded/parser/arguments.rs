@@ -25,12 +25,7 @@ pub(super) struct Announced {
 impl Announced {
     /// The message, now that `frame` holds its control line, its body and its line end.
     pub(super) fn publication(&self, frame: Bytes) -> Publication {
-        let spans = Spans {
-            subject: self.subject,
-            reply: self.reply,
-            body: self.line_bytes,
-            payload: self.line_bytes + self.header_bytes,
-        };
+        let spans = Spans { subject: self.subject, reply: self.reply, body: self.line_bytes, payload: self.line_bytes + self.header_bytes };
         Publication::new(frame, spans)
     }
 }
@@ -47,10 +42,7 @@ impl SubscribeRanges {
     pub(super) fn operation(&self, frame: &[u8]) -> Operation {
         Operation::Subscribe {
             pattern: Bytes::copy_from_slice(&frame[self.pattern.clone()]),
-            queue: self
-                .queue
-                .clone()
-                .map(|range| Bytes::copy_from_slice(&frame[range])),
+            queue: self.queue.clone().map(|range| Bytes::copy_from_slice(&frame[range])),
             sid: Bytes::copy_from_slice(&frame[self.sid.clone()]),
         }
     }
@@ -64,19 +56,12 @@ pub(super) struct UnsubscribeRanges {
 
 impl UnsubscribeRanges {
     pub(super) fn operation(&self, frame: &Bytes) -> Operation {
-        Operation::Unsubscribe {
-            sid: frame.slice(self.sid.clone()),
-            max: self.max,
-        }
+        Operation::Unsubscribe { sid: frame.slice(self.sid.clone()), max: self.max }
     }
 }
 
 /// `PUB <subject> [reply] <payload bytes>`
-pub(super) fn publish(
-    line: &[u8],
-    rest: Range<usize>,
-    line_bytes: usize,
-) -> Result<Announced, ParseError> {
+pub(super) fn publish(line: &[u8], rest: Range<usize>, line_bytes: usize) -> Result<Announced, ParseError> {
     const REFUSED: ParseError = ParseError::Arguments { operation: "PUB" };
     let words = split(line, rest, REFUSED)?;
     let (subject, reply, total) = match words.as_slice() {
@@ -94,11 +79,7 @@ pub(super) fn publish(
 }
 
 /// `HPUB <subject> [reply] <header bytes> <header and payload bytes>`
-pub(super) fn publish_with_headers(
-    line: &[u8],
-    rest: Range<usize>,
-    line_bytes: usize,
-) -> Result<Announced, ParseError> {
+pub(super) fn publish_with_headers(line: &[u8], rest: Range<usize>, line_bytes: usize) -> Result<Announced, ParseError> {
     const REFUSED: ParseError = ParseError::Arguments { operation: "HPUB" };
     let words = split(line, rest, REFUSED)?;
     let (subject, reply, headers, total) = match words.as_slice() {
@@ -125,39 +106,22 @@ pub(super) fn subscribe(line: &[u8], rest: Range<usize>) -> Result<SubscribeRang
     const REFUSED: ParseError = ParseError::Arguments { operation: "SUB" };
     let words = split(line, rest, REFUSED)?;
     match words.as_slice() {
-        [pattern, sid] => Ok(SubscribeRanges {
-            pattern: pattern.clone(),
-            queue: None,
-            sid: sid.clone(),
-        }),
-        [pattern, queue, sid] => Ok(SubscribeRanges {
-            pattern: pattern.clone(),
-            queue: Some(queue.clone()),
-            sid: sid.clone(),
-        }),
+        [pattern, sid] => Ok(SubscribeRanges { pattern: pattern.clone(), queue: None, sid: sid.clone() }),
+        [pattern, queue, sid] => Ok(SubscribeRanges { pattern: pattern.clone(), queue: Some(queue.clone()), sid: sid.clone() }),
         _ => Err(REFUSED),
     }
 }
 
 /// `UNSUB <sid> [messages]`
-pub(super) fn unsubscribe(
-    line: &[u8],
-    rest: Range<usize>,
-) -> Result<UnsubscribeRanges, ParseError> {
+pub(super) fn unsubscribe(line: &[u8], rest: Range<usize>) -> Result<UnsubscribeRanges, ParseError> {
     const REFUSED: ParseError = ParseError::Arguments { operation: "UNSUB" };
     let words = split(line, rest, REFUSED)?;
     match words.as_slice() {
-        [sid] => Ok(UnsubscribeRanges {
-            sid: sid.clone(),
-            max: None,
-        }),
+        [sid] => Ok(UnsubscribeRanges { sid: sid.clone(), max: None }),
         [sid, max] => {
             let max = number(&line[max.clone()]).ok_or(REFUSED)?;
             // Zero has always meant "now" to NATS servers, and clients send it.
-            Ok(UnsubscribeRanges {
-                sid: sid.clone(),
-                max: (max > 0).then_some(max),
-            })
+            Ok(UnsubscribeRanges { sid: sid.clone(), max: (max > 0).then_some(max) })
         }
         _ => Err(REFUSED),
     }
@@ -176,10 +140,7 @@ impl Words {
 }
 
 fn split(line: &[u8], rest: Range<usize>, refused: ParseError) -> Result<Words, ParseError> {
-    let mut words = Words {
-        ranges: [0..0, 0..0, 0..0, 0..0],
-        count: 0,
-    };
+    let mut words = Words { ranges: [0..0, 0..0, 0..0, 0..0], count: 0 };
     let mut at = rest.start;
     while at < rest.end {
         if is_blank(line[at]) {
@@ -209,8 +170,5 @@ fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > DIGITS_MAX {
         return None;
     }
-    digits.iter().try_fold(0_u64, |value, byte| {
-        byte.is_ascii_digit()
-            .then(|| value * 10 + u64::from(byte - b'0'))
-    })
+    digits.iter().try_fold(0_u64, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u64::from(byte - b'0')))
 }

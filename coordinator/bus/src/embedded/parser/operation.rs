@@ -97,8 +97,7 @@ impl Publication {
 
     /// The payload, shared.
     pub fn payload(&self) -> Bytes {
-        self.frame
-            .slice(self.spans.payload..self.frame.len() - LINE_END.len())
+        self.frame.slice(self.spans.payload..self.frame.len() - LINE_END.len())
     }
 
     /// The memory in which all parts lie; parts that are borrowed from here can be shared without copying.

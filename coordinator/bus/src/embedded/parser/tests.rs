@@ -3,10 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: ParseLimits = ParseLimits {
-    control_line_bytes_max: 64,
-    payload_bytes_max: 128,
-};
+const LIMITS: ParseLimits = ParseLimits { control_line_bytes_max: 64, payload_bytes_max: 128 };
 
 /// Everything that comes out of a stream cut into these pieces; the error, if any, comes last.
 fn read(pieces: &[&[u8]]) -> (Vec<Operation>, Option<ParseError>) {
@@ -47,17 +44,11 @@ fn publication(stream: &str) -> Publication {
 #[test]
 fn a_publication_has_subject_reply_headers_and_payload() {
     let plain = publication("PUB a.b 5\r\nhello\r\n");
-    assert_eq!(
-        (plain.subject(), plain.reply(), plain.payload().as_ref()),
-        (&b"a.b"[..], None, &b"hello"[..])
-    );
+    assert_eq!((plain.subject(), plain.reply(), plain.payload().as_ref()), (&b"a.b"[..], None, &b"hello"[..]));
     assert!(!plain.has_headers());
 
     let asking = publication("pub\ta.b   inbox.1  0\r\n\r\n");
-    assert_eq!(
-        (asking.reply(), asking.payload_bytes()),
-        (Some(&b"inbox.1"[..]), 0)
-    );
+    assert_eq!((asking.reply(), asking.payload_bytes()), (Some(&b"inbox.1"[..]), 0));
 
     let headed = publication("HPUB a.b inbox 12 17\r\nNATS/1.0\r\n\r\nhello\r\n");
     assert_eq!(headed.headers().as_ref(), b"NATS/1.0\r\n\r\n");
@@ -67,51 +58,16 @@ fn a_publication_has_subject_reply_headers_and_payload() {
 
 #[test]
 fn a_payload_may_hold_line_ends() {
-    assert_eq!(
-        publication("PUB a 7\r\nx\r\ny\r\nz\r\n").payload().as_ref(),
-        b"x\r\ny\r\nz"
-    );
+    assert_eq!(publication("PUB a 7\r\nx\r\ny\r\nz\r\n").payload().as_ref(), b"x\r\ny\r\nz");
 }
 
 #[test]
 fn subscriptions_name_pattern_queue_and_sid() {
-    check(
-        "SUB a.* 1\r\n",
-        Ok(Operation::Subscribe {
-            pattern: "a.*".into(),
-            queue: None,
-            sid: "1".into(),
-        }),
-    );
-    check(
-        "SUB a.> workers 2\r\n",
-        Ok(Operation::Subscribe {
-            pattern: "a.>".into(),
-            queue: Some("workers".into()),
-            sid: "2".into(),
-        }),
-    );
-    check(
-        "UNSUB 1\r\n",
-        Ok(Operation::Unsubscribe {
-            sid: "1".into(),
-            max: None,
-        }),
-    );
-    check(
-        "UNSUB 1 5\r\n",
-        Ok(Operation::Unsubscribe {
-            sid: "1".into(),
-            max: Some(5),
-        }),
-    );
-    check(
-        "UNSUB 1 0\r\n",
-        Ok(Operation::Unsubscribe {
-            sid: "1".into(),
-            max: None,
-        }),
-    );
+    check("SUB a.* 1\r\n", Ok(Operation::Subscribe { pattern: "a.*".into(), queue: None, sid: "1".into() }));
+    check("SUB a.> workers 2\r\n", Ok(Operation::Subscribe { pattern: "a.>".into(), queue: Some("workers".into()), sid: "2".into() }));
+    check("UNSUB 1\r\n", Ok(Operation::Unsubscribe { sid: "1".into(), max: None }));
+    check("UNSUB 1 5\r\n", Ok(Operation::Unsubscribe { sid: "1".into(), max: Some(5) }));
+    check("UNSUB 1 0\r\n", Ok(Operation::Unsubscribe { sid: "1".into(), max: None }));
 }
 
 #[test]
@@ -120,12 +76,7 @@ fn short_operations_are_read_in_any_case_and_with_a_bare_line_feed() {
     check("ping\n", Ok(Operation::Ping));
     check("Pong\r\n", Ok(Operation::Pong));
     check("+OK\r\n", Ok(Operation::Acknowledge));
-    check(
-        "CONNECT {}\r\n",
-        Ok(Operation::Connect {
-            options: " {}".into(),
-        }),
-    );
+    check("CONNECT {}\r\n", Ok(Operation::Connect { options: " {}".into() }));
 }
 
 #[test]
@@ -134,59 +85,23 @@ fn what_is_not_the_protocol_is_refused() {
     check("\r\n", Err(ParseError::UnknownOperation));
     check("MSG a 1 0\r\n", Err(ParseError::UnknownOperation));
     check("PUB a\r\n", Err(ParseError::Arguments { operation: "PUB" }));
-    check(
-        "PUB a b c 1\r\n",
-        Err(ParseError::Arguments { operation: "PUB" }),
-    );
-    check(
-        "PUB a -1\r\n",
-        Err(ParseError::Arguments { operation: "PUB" }),
-    );
-    check(
-        "PUB a 99999999999999999999\r\n",
-        Err(ParseError::Arguments { operation: "PUB" }),
-    );
-    check(
-        "HPUB a 0 5\r\n",
-        Err(ParseError::Arguments { operation: "HPUB" }),
-    );
-    check(
-        "HPUB a 6 5\r\n",
-        Err(ParseError::Arguments { operation: "HPUB" }),
-    );
+    check("PUB a b c 1\r\n", Err(ParseError::Arguments { operation: "PUB" }));
+    check("PUB a -1\r\n", Err(ParseError::Arguments { operation: "PUB" }));
+    check("PUB a 99999999999999999999\r\n", Err(ParseError::Arguments { operation: "PUB" }));
+    check("HPUB a 0 5\r\n", Err(ParseError::Arguments { operation: "HPUB" }));
+    check("HPUB a 6 5\r\n", Err(ParseError::Arguments { operation: "HPUB" }));
     check("SUB a\r\n", Err(ParseError::Arguments { operation: "SUB" }));
-    check(
-        "SUB a b c d e f\r\n",
-        Err(ParseError::Arguments { operation: "SUB" }),
-    );
-    check(
-        "UNSUB\r\n",
-        Err(ParseError::Arguments { operation: "UNSUB" }),
-    );
+    check("SUB a b c d e f\r\n", Err(ParseError::Arguments { operation: "SUB" }));
+    check("UNSUB\r\n", Err(ParseError::Arguments { operation: "UNSUB" }));
     check("PUB a 1\r\nabc", Err(ParseError::PayloadEnd));
     check("PUB a 1\r\na\rb", Err(ParseError::PayloadEnd));
 }
 
 #[test]
 fn a_payload_over_the_limit_is_refused_before_it_is_read() {
-    assert_eq!(
-        publication(&format!("PUB a 128\r\n{}\r\n", "x".repeat(128))).payload_bytes(),
-        128
-    );
-    check(
-        "PUB a 129\r\n",
-        Err(ParseError::PayloadTooLarge {
-            announced: 129,
-            limit: 128,
-        }),
-    );
-    check(
-        "HPUB a 12 129\r\n",
-        Err(ParseError::PayloadTooLarge {
-            announced: 129,
-            limit: 128,
-        }),
-    );
+    assert_eq!(publication(&format!("PUB a 128\r\n{}\r\n", "x".repeat(128))).payload_bytes(), 128);
+    check("PUB a 129\r\n", Err(ParseError::PayloadTooLarge { announced: 129, limit: 128 }));
+    check("HPUB a 12 129\r\n", Err(ParseError::PayloadTooLarge { announced: 129, limit: 128 }));
 }
 
 #[test]
@@ -202,18 +117,12 @@ fn a_control_line_over_the_limit_is_refused_without_waiting_for_its_end() {
 fn nothing_but_connect_is_read_while_credentials_are_expected() {
     let mut parser = Parser::new(LIMITS, true);
     let mut buffer = BytesMut::from(&b"CONNECT {}\r\nPUB a 1\r\nx\r\n"[..]);
-    assert!(matches!(
-        parser.next(&mut buffer),
-        Ok(Some(Operation::Connect { .. }))
-    ));
+    assert!(matches!(parser.next(&mut buffer), Ok(Some(Operation::Connect { .. }))));
     assert_eq!(parser.next(&mut buffer), Err(ParseError::ConnectExpected));
 
     let mut parser = Parser::new(LIMITS, true);
     let mut buffer = BytesMut::from(&b"CONNECT {}\r\nPING\r\n"[..]);
-    assert!(matches!(
-        parser.next(&mut buffer),
-        Ok(Some(Operation::Connect { .. }))
-    ));
+    assert!(matches!(parser.next(&mut buffer), Ok(Some(Operation::Connect { .. }))));
     parser.connected();
     assert_eq!(parser.next(&mut buffer), Ok(Some(Operation::Ping)));
 }
@@ -223,17 +132,11 @@ fn streams() -> impl Strategy<Value = Vec<u8>> {
     let text = "[a-z.*>]{1,12}";
     let body = proptest::collection::vec(any::<u8>(), 0..140);
     let operation = prop_oneof![
-        (text, body.clone())
-            .prop_map(|(subject, body)| frame(&format!("PUB {subject} {}\r\n", body.len()), &body)),
-        (text, text, body.clone()).prop_map(|(subject, reply, body)| {
-            frame(&format!("PUB {subject} {reply} {}\r\n", body.len()), &body)
-        }),
-        (text, body.clone(), 0_usize..20).prop_map(|(subject, body, headers)| {
-            frame(
-                &format!("HPUB {subject} {headers} {}\r\n", body.len()),
-                &body,
-            )
-        }),
+        (text, body.clone()).prop_map(|(subject, body)| frame(&format!("PUB {subject} {}\r\n", body.len()), &body)),
+        (text, text, body.clone())
+            .prop_map(|(subject, reply, body)| { frame(&format!("PUB {subject} {reply} {}\r\n", body.len()), &body) }),
+        (text, body.clone(), 0_usize..20)
+            .prop_map(|(subject, body, headers)| { frame(&format!("HPUB {subject} {headers} {}\r\n", body.len()), &body,) }),
         (text, text).prop_map(|(pattern, sid)| format!("SUB {pattern} {sid}\r\n").into_bytes()),
         (text, 0_u32..9).prop_map(|(sid, max)| format!("UNSUB {sid} {max}\n").into_bytes()),
         Just(b"PING\r\n".to_vec()),

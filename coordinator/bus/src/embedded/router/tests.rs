@@ -9,54 +9,26 @@ use super::*;
 
 fn peer(outbound_bytes_max: usize) -> Arc<Peer> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    Arc::new(Peer::new(
-        1,
-        address,
-        outbound_bytes_max,
-        CancellationToken::new(),
-    ))
+    Arc::new(Peer::new(1, address, outbound_bytes_max, CancellationToken::new()))
 }
 
-fn subscribe(
-    router: &Router,
-    pattern: &str,
-    queue: Option<&'static str>,
-    peer: &Arc<Peer>,
-) -> Arc<Interest> {
+fn subscribe(router: &Router, pattern: &str, queue: Option<&'static str>, peer: &Arc<Peer>) -> Arc<Interest> {
     let pattern = Pattern::new(pattern.to_owned()).unwrap();
     let target = Target::Peer(Arc::clone(peer));
-    let interest = Arc::new(Interest::new(
-        pattern,
-        queue.map(Bytes::from),
-        "1".into(),
-        target,
-    ));
+    let interest = Arc::new(Interest::new(pattern, queue.map(Bytes::from), "1".into(), target));
     router.subscribe(Arc::clone(&interest));
     interest
 }
 
-fn publish(
-    publisher: &mut Publisher,
-    subject: &str,
-    payload: &[u8],
-) -> Result<usize, SubjectError> {
+fn publish(publisher: &mut Publisher, subject: &str, payload: &[u8]) -> Result<usize, SubjectError> {
     let owner = Bytes::copy_from_slice(payload);
-    publisher.publish(&Parcel {
-        subject: subject.as_bytes(),
-        reply: None,
-        headers: &[],
-        payload: &owner,
-        owner: &owner,
-    })
+    publisher.publish(&Parcel { subject: subject.as_bytes(), reply: None, headers: &[], payload: &owner, owner: &owner })
 }
 
 fn written(peer: &Peer) -> String {
     let mut batch = VecDeque::new();
     peer.outbound.take(&mut batch);
-    batch
-        .iter()
-        .map(|chunk| String::from_utf8_lossy(chunk).into_owned())
-        .collect()
+    batch.iter().map(|chunk| String::from_utf8_lossy(chunk).into_owned()).collect()
 }
 
 #[test]
@@ -117,9 +89,7 @@ fn a_subscription_ends_with_its_last_message() {
     let interest = subscribe(&router, "a", None, &peer);
     assert!(!interest.end_after(2));
     let mut publisher = Publisher::new(Arc::clone(&router), None);
-    let delivered: Vec<_> = (0..4)
-        .map(|_| publish(&mut publisher, "a", b"x").unwrap())
-        .collect();
+    let delivered: Vec<_> = (0..4).map(|_| publish(&mut publisher, "a", b"x").unwrap()).collect();
     assert_eq!(delivered, [1, 1, 0, 0]);
     assert_eq!(router.subscription_count(), 0);
 }
@@ -131,9 +101,7 @@ fn a_connection_that_does_not_read_is_cut_and_others_go_on() {
     subscribe(&router, "a", None, &slow);
     subscribe(&router, "a", None, &fast);
     let mut publisher = Publisher::new(Arc::clone(&router), None);
-    let delivered: Vec<_> = (0..4)
-        .map(|_| publish(&mut publisher, "a", &[b'x'; 40]).unwrap())
-        .collect();
+    let delivered: Vec<_> = (0..4).map(|_| publish(&mut publisher, "a", &[b'x'; 40]).unwrap()).collect();
     assert_eq!(delivered, [2, 1, 1, 1]);
     assert!(slow.closing.is_cancelled());
     assert!(!fast.closing.is_cancelled());
@@ -144,17 +112,9 @@ fn a_connection_that_does_not_read_is_cut_and_others_go_on() {
 #[test]
 fn a_full_mailbox_is_reported_to_the_publisher_and_keeps_everything() {
     let router = Arc::new(Router::default());
-    let mailbox = Arc::new(Mailbox::new(MailboxLimits {
-        messages_max: 2,
-        bytes_max: 1000,
-    }));
+    let mailbox = Arc::new(Mailbox::new(MailboxLimits { messages_max: 2, bytes_max: 1000 }));
     let target = Target::Mailbox(Arc::clone(&mailbox));
-    router.subscribe(Arc::new(Interest::new(
-        Pattern::new("a").unwrap(),
-        None,
-        Bytes::new(),
-        target,
-    )));
+    router.subscribe(Arc::new(Interest::new(Pattern::new("a").unwrap(), None, Bytes::new(), target)));
     let mut publisher = Publisher::new(router, Some(peer(1000)));
     publish(&mut publisher, "a", b"1").unwrap();
     assert!(publisher.full.is_empty());
@@ -171,22 +131,10 @@ fn nobody_gets_a_message_with_a_bad_subject_or_reply_subject() {
     let peer = peer(1000);
     subscribe(&router, ">", None, &peer);
     let mut publisher = Publisher::new(router, None);
-    assert_eq!(
-        publish(&mut publisher, "a.*", b""),
-        Err(SubjectError::Wildcard)
-    );
-    assert_eq!(
-        publish(&mut publisher, "a..b", b""),
-        Err(SubjectError::EmptyToken)
-    );
+    assert_eq!(publish(&mut publisher, "a.*", b""), Err(SubjectError::Wildcard));
+    assert_eq!(publish(&mut publisher, "a..b", b""), Err(SubjectError::EmptyToken));
     let owner = Bytes::new();
-    let parcel = Parcel {
-        subject: b"a",
-        reply: Some(b"b..c"),
-        headers: &[],
-        payload: &[],
-        owner: &owner,
-    };
+    let parcel = Parcel { subject: b"a", reply: Some(b"b..c"), headers: &[], payload: &[], owner: &owner };
     assert_eq!(publisher.publish(&parcel), Err(SubjectError::EmptyToken));
     assert_eq!(written(&peer), "");
 }
