@@ -75,10 +75,10 @@ def show(report: Json) -> int:
 def split(readme: str) -> tuple[str, str, str]:
     """Before the table, the table, after it."""
     before, found, rest = readme.partition(BEGIN + "\n")
-    inside, ended, after = rest.partition("\n" + END)
+    inside, ended, after = rest.partition(END)
     if not found or not ended:
         sys.exit(f"the README has no `{BEGIN}` … `{END}`")
-    return before + found, inside, ended + after
+    return before + found, inside.strip("\n"), "\n" + ended + after
 
 
 def check(reports: Sequence[Json], readme: Path) -> int:
