@@ -60,6 +60,9 @@ enum Internal {
     Loaded(TaskId, Result<Option<Box<recover::Loaded>>, crate::port::store::ReadError>),
 }
 
+/// Somebody who waits for a task's end.
+type Waiter = oneshot::Sender<Result<Option<TaskView>, Unavailable>>;
+
 /// The state of one shard. Owned by one asynchronous task; nobody else touches it.
 pub(crate) struct Shard {
     settings: Settings,
@@ -76,7 +79,7 @@ pub(crate) struct Shard {
     scheduler: Scheduler,
     responders: Responders,
     attempts: Attempts,
-    waiters: HashMap<TaskId, Vec<oneshot::Sender<Result<Option<TaskView>, Unavailable>>>>,
+    waiters: HashMap<TaskId, Vec<Waiter>>,
     keys: Keys,
     timers: BinaryHeap<Reverse<(Timestamp, TaskId, Option<StepIndex>)>>,
     group: Group,

@@ -50,7 +50,7 @@ impl Shape {
             Self::Fanout(number) => (format!("bench_fanout_{number}"), String::new()),
         };
         let mut step = |name: &str, depends_on: &str| {
-            let _ = write!(steps, "  - {{ name: {name}, owner: bench, capability: bench.noop{depends_on} }}\n");
+            let _ = writeln!(steps, "  - {{ name: {name}, owner: bench, capability: bench.noop{depends_on} }}");
         };
         let middle = |number: usize| (0..number).map(|place| format!("middle_{place}")).collect::<Vec<_>>();
         match self {
