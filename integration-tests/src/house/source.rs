@@ -247,10 +247,7 @@ impl Reader<'_> {
         if first == '\'' || (first == 'b' && after.starts_with('\'') && prefix == 1) {
             let open = self.rest.find('\'').unwrap_or(0) + 1;
             let mut inside = self.rest[open..].chars();
-            let is_character = match (inside.next(), inside.next()) {
-                (Some('\\'), _) | (Some(_), Some('\'')) => true,
-                _ => false,
-            };
+            let is_character = matches!((inside.next(), inside.next()), (Some('\\'), _) | (Some(_), Some('\'')));
             self.advance(open);
             if is_character {
                 self.skip_escaped('\'');
