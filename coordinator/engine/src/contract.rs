@@ -257,6 +257,16 @@ mod tests {
     }
 
     #[test]
+    fn a_schema_of_any_json_is_accepted_although_it_refers_to_itself() {
+        let any = json!({ "$ref": "#/$defs/json", "$defs": { "json": { "anyOf": [
+            { "type": "string" }, { "type": "number" }, { "type": "boolean" }, { "type": "null" },
+            { "type": "array", "items": { "$ref": "#/$defs/json" } },
+            { "type": "object", "propertyNames": { "type": "string" }, "additionalProperties": { "$ref": "#/$defs/json" } },
+        ] } } });
+        assert!(schema(any).violations(&json!({ "a": [1, { "b": null }] })).is_empty());
+    }
+
+    #[test]
     fn a_contract_survives_its_json() {
         let contract = Contract {
             input: Some(schema(json!({ "type": "object" }))),

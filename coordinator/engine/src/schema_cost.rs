@@ -45,15 +45,15 @@ pub fn check_references(schema: &Value) -> Result<(), TooDear> {
         return Err(TooDear::InnerId(pointer.clone()));
     }
     flat.link()?;
-    let mut below: Vec<u64> = vec![0; flat.nodes.len()];
+    let mut below: Vec<Cost> = vec![Cost::default(); flat.nodes.len()];
     for _ in 0..=VALUE_DEPTH {
         let mut costs = vec![None; flat.nodes.len()];
         for node in 0..flat.nodes.len() {
-            if flat.cost(node, &below, &mut costs, 0)? > EVALUATIONS_MAX {
+            if dearest(&flat.cost(node, &below, &mut costs, 0)?) > EVALUATIONS_MAX {
                 return Err(TooDear::Evaluations);
             }
         }
-        below = costs.into_iter().map(|cost| cost.unwrap_or(0)).collect();
+        below = costs.into_iter().map(Option::unwrap_or_default).collect();
     }
     Ok(())
 }
@@ -72,8 +72,25 @@ struct Flat {
 struct Edges {
     /// Applied to the same value.
     here: Vec<usize>,
-    /// Applied to values inside; of each group at most one applies to the same inner value.
-    inside: Vec<Vec<usize>>,
+    /// Applied to values inside a value of one shape; of each group at most one applies to the same inner value.
+    inside: Vec<(Shape, Vec<usize>)>,
+}
+
+/// What a value is, as far as stepping into it goes: it is never two of these at once, so their costs do not add up.
+#[derive(Clone, Copy)]
+enum Shape {
+    Array = 0,
+    Object = 1,
+    /// An object's member names, which are texts: nothing is inside them.
+    Names = 2,
+}
+
+/// Evaluations by the shape of the value: array, object, anything else.
+type Cost = [u64; 3];
+
+/// The most that a value of any shape costs.
+fn dearest(cost: &Cost) -> u64 {
+    cost.iter().copied().max().unwrap_or(0)
 }
 
 impl Flat {
@@ -123,15 +140,12 @@ impl Flat {
         match key {
             "allOf" | "anyOf" | "oneOf" | "dependentSchemas" | "dependencies" => edges.here.extend(below),
             "not" | "if" | "then" | "else" => edges.here.extend(own),
-            "properties" | "prefixItems" => edges.inside.push(below),
-            "patternProperties" => edges.inside.extend(below.into_iter().map(|pattern| vec![pattern])),
-            "additionalProperties"
-            | "unevaluatedProperties"
-            | "propertyNames"
-            | "items"
-            | "additionalItems"
-            | "contains"
-            | "unevaluatedItems" => edges.inside.push(own),
+            "properties" => edges.inside.push((Shape::Object, below)),
+            "prefixItems" => edges.inside.push((Shape::Array, below)),
+            "patternProperties" => edges.inside.extend(below.into_iter().map(|pattern| (Shape::Object, vec![pattern]))),
+            "additionalProperties" | "unevaluatedProperties" => edges.inside.push((Shape::Object, own)),
+            "propertyNames" => edges.inside.push((Shape::Names, own)),
+            "items" | "additionalItems" | "contains" | "unevaluatedItems" => edges.inside.push((Shape::Array, own)),
             _ => {}
         }
     }
@@ -152,21 +166,29 @@ impl Flat {
 
     /// How many evaluations a value of the current depth causes along one path. A circle that never steps into the value is
     /// stopped by the validator, so the node that is being counted counts nothing.
-    fn cost(&self, node: usize, below: &[u64], costs: &mut [Option<u64>], chain: usize) -> Result<u64, TooDear> {
+    fn cost(&self, node: usize, below: &[Cost], costs: &mut [Option<Cost>], chain: usize) -> Result<Cost, TooDear> {
         if let Some(cost) = costs[node] {
             return Ok(cost);
         }
         if chain > CHAIN_MAX {
             return Err(TooDear::Evaluations);
         }
-        costs[node] = Some(0);
+        costs[node] = Some(Cost::default());
         let edges = &self.nodes[node];
-        let mut cost = 1u64;
+        let mut cost: Cost = [1; 3];
         for &here in &edges.here {
-            cost = cost.saturating_add(self.cost(here, below, costs, chain + 1)?);
+            for (sum, more) in cost.iter_mut().zip(self.cost(here, below, costs, chain + 1)?) {
+                *sum = sum.saturating_add(more);
+            }
         }
-        for group in &edges.inside {
-            cost = cost.saturating_add(group.iter().map(|inside| below[*inside]).max().unwrap_or(0));
+        for (shape, group) in &edges.inside {
+            let (place, inner): (usize, fn(&Cost) -> u64) = match shape {
+                Shape::Array => (0, dearest),
+                Shape::Object => (1, dearest),
+                Shape::Names => (1, |cost| cost[Shape::Names as usize]),
+            };
+            let most = group.iter().map(|inside| inner(&below[*inside])).max().unwrap_or(0);
+            cost[place] = cost[place].saturating_add(most);
         }
         costs[node] = Some(cost);
         Ok(cost)

@@ -33,4 +33,5 @@ pub use check::{Checked, DeclaredCapability, DeclaredSystem, Manifest, check};
 pub use codes::CODES;
 pub use diagnostic::{Diagnostic, Severity};
 pub use duration::parse_duration;
+pub use suggest::nearest_name;
 pub use yaml::{BYTES_MAX, DEPTH_MAX, NODES_MAX};

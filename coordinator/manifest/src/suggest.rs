@@ -27,6 +27,23 @@ pub(crate) fn nearest<'c>(report: &mut Report<'_>, name: &str, candidates: impl 
     best.map(|(_, candidate)| candidate)
 }
 
+/// No more candidates than this are compared for one hint, so that a wrong name costs little however many names exist.
+const CANDIDATES_MAX: usize = 2_000;
+
+/// The candidate that is nearest to a name, outside the checker: for hints of the API and the runtime. At most a third of the characters differ.
+pub fn nearest_name<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let written: Vec<char> = name.chars().take(NAME_MAX + 1).collect();
+    if written.is_empty() || written.len() > NAME_MAX {
+        return None;
+    }
+    let near = candidates.into_iter().take(CANDIDATES_MAX).filter(|candidate| candidate.len() <= NAME_MAX).filter_map(|candidate| {
+        let allowed = (written.len().max(candidate.len()) / 3).max(1);
+        let distance = distance(&written, candidate);
+        (distance <= allowed).then_some((distance, candidate))
+    });
+    near.min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
+}
+
 /// How many characters must be added, removed, replaced or swapped with their neighbour (optimal string alignment).
 fn distance(written: &[char], candidate: &str) -> usize {
     let candidate: Vec<char> = candidate.chars().map(|character| character.to_ascii_lowercase()).collect();

@@ -21,6 +21,7 @@ use tasker_engine::decide::{Decision, Effect, cancel, timer};
 use tasker_engine::event::Target;
 use tasker_engine::task::{StepState, Submission, Trace};
 use tasker_engine::{Namespace, Payload, StepIndex, TaskId, TaskStatus, Timestamp};
+use tasker_manifest::nearest_name;
 use tasker_registry::SessionKey;
 use tasker_registry::message::{AnnouncedCapability, AttemptKey, Directive, StepRequest};
 use tasker_registry::registry::{Declared, Source};
@@ -175,7 +176,7 @@ impl Shard {
         found.ok_or_else(|| SubmitError::UnknownWorkflow {
             name: version.map_or_else(|| name.to_string(), |version| format!("{name} {version}")),
             namespace: namespace.clone(),
-            similar: nearest(name.as_str(), self.catalog.names(namespace).map(|name| name.as_str())),
+            similar: nearest_name(name.as_str(), self.catalog.names(namespace).map(|name| name.as_str())).map(str::to_owned),
         })
     }
 
@@ -412,25 +413,4 @@ fn new_trace() -> Trace {
     // The standard forbids the all-zero id.
     trace_id[0] |= 1;
     Trace { trace_id, parent: None, sampled: true }
-}
-
-/// The candidate that differs from a text in the fewest letters, if it is near enough to be what was meant.
-fn nearest<'c>(text: &str, candidates: impl Iterator<Item = &'c str>) -> Option<String> {
-    let near = candidates.map(|candidate| (distance(text, candidate), candidate)).min()?;
-    (near.0 <= 1 + text.len() / 4).then(|| near.1.to_owned())
-}
-
-/// Levenshtein's distance, one row at a time.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (place, letter) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], place + 1);
-        for (column, other) in b.iter().enumerate() {
-            let above = row[column + 1];
-            row[column + 1] = (diagonal + usize::from(letter != *other)).min(above + 1).min(row[column] + 1);
-            diagonal = above;
-        }
-    }
-    row[b.len()]
 }
