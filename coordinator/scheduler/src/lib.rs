@@ -1,7 +1,8 @@
 //! Which ready step goes next, and to whom.
 //!
 //! Ready steps wait here, in the coordinator, until a live worker has a free slot (design, decision 4). Pure: credit and time are
-//! parameters. One queue per capability, first come first served; queues that share workers take turns, so that a long backlog of one
+//! parameters. One queue per capability, first come first served, except that a step which had its turn before (its worker died, its
+//! attempt failed) goes ahead of those that never had one: it has waited longer already. Queues that share workers take turns, so that a long backlog of one
 //! capability does not starve another.
 //!
 //! An entry may be out of date (its task was cancelled meanwhile): whoever takes it asks the engine, which then does nothing.
@@ -35,10 +36,38 @@ pub struct Waiting {
     pub since: Timestamp,
 }
 
+/// What waits in one lane.
+#[derive(Debug, Default)]
+struct Queue {
+    /// Steps that had an attempt before.
+    returned: VecDeque<Waiting>,
+    /// Steps that never had one.
+    fresh: VecDeque<Waiting>,
+}
+
+impl Queue {
+    fn iter(&self) -> impl Iterator<Item = &Waiting> {
+        self.returned.iter().chain(&self.fresh)
+    }
+
+    fn take(&mut self) -> Option<Waiting> {
+        self.returned.pop_front().or_else(|| self.fresh.pop_front())
+    }
+
+    /// Both parts are in the order of time, so the oldest is first in one of them.
+    fn oldest(&self) -> Option<Timestamp> {
+        [self.returned.front(), self.fresh.front()].into_iter().flatten().map(|waiting| waiting.since).min()
+    }
+
+    fn len(&self) -> usize {
+        self.returned.len() + self.fresh.len()
+    }
+}
+
 /// The backlog.
 #[derive(Debug, Default)]
 pub struct Scheduler {
-    lanes: Vec<(Lane, VecDeque<Waiting>)>,
+    lanes: Vec<(Lane, Queue)>,
     ids: HashMap<Lane, LaneId>,
     busy: BTreeSet<LaneId>,
     turn: u32,
@@ -52,7 +81,7 @@ impl Scheduler {
             return *id;
         }
         let id = LaneId(self.lanes.len() as u32);
-        self.lanes.push((lane.clone(), VecDeque::new()));
+        self.lanes.push((lane.clone(), Queue::default()));
         self.ids.insert(lane.clone(), id);
         id
     }
@@ -62,19 +91,24 @@ impl Scheduler {
         &self.lanes[lane.0 as usize].0
     }
 
-    /// Adds a step at the end of its lane.
-    pub fn enqueue(&mut self, lane: LaneId, waiting: Waiting) {
-        self.lanes[lane.0 as usize].1.push_back(waiting);
+    /// Adds a step: behind all others, or, if it `returned` from an attempt, behind those that did so too.
+    pub fn enqueue(&mut self, lane: LaneId, waiting: Waiting, returned: bool) {
+        let queue = &mut self.lanes[lane.0 as usize].1;
+        if returned {
+            queue.returned.push_back(waiting)
+        } else {
+            queue.fresh.push_back(waiting)
+        }
         self.busy.insert(lane);
         self.waiting += 1;
     }
 
-    /// Takes the step that has waited longest.
+    /// Takes the step whose turn it is.
     pub fn take(&mut self, lane: LaneId) -> Option<Waiting> {
         let queue = &mut self.lanes[lane.0 as usize].1;
-        let taken = queue.pop_front()?;
+        let taken = queue.take()?;
         self.waiting -= 1;
-        if queue.is_empty() {
+        if queue.len() == 0 {
             self.busy.remove(&lane);
         }
         Some(taken)
@@ -98,7 +132,7 @@ impl Scheduler {
 
     /// How many steps wait in each lane, and since when the oldest does.
     pub fn backlog(&self) -> BTreeMap<&Lane, (usize, Option<Timestamp>)> {
-        self.lanes.iter().map(|(lane, queue)| (lane, (queue.len(), queue.front().map(|first| first.since)))).collect()
+        self.lanes.iter().map(|(lane, queue)| (lane, (queue.len(), queue.oldest()))).collect()
     }
 
     /// How many are ahead of a step in its lane; none if it does not wait there.
@@ -127,7 +161,7 @@ mod tests {
     fn a_lane_is_first_come_first_served() {
         let mut scheduler = Scheduler::default();
         let charge = scheduler.lane(&lane("charge"));
-        (0..3).for_each(|number| scheduler.enqueue(charge, waiting(number)));
+        (0..3).for_each(|number| scheduler.enqueue(charge, waiting(number), false));
         let taken: Vec<_> = std::iter::from_fn(|| scheduler.take(charge)).collect();
         assert_eq!(taken, [waiting(0), waiting(1), waiting(2)]);
         assert_eq!(scheduler.waiting(), 0);
@@ -135,11 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn a_step_whose_worker_died_goes_ahead_of_those_that_never_had_a_turn() {
+        let mut scheduler = Scheduler::default();
+        let charge = scheduler.lane(&lane("charge"));
+        scheduler.enqueue(charge, waiting(1), false);
+        scheduler.enqueue(charge, waiting(2), false);
+        scheduler.enqueue(charge, waiting(3), true);
+        scheduler.enqueue(charge, waiting(4), true);
+        assert_eq!(scheduler.position(charge, waiting(1).task, StepIndex(0)), Some(2));
+        let taken: Vec<_> = std::iter::from_fn(|| scheduler.take(charge)).collect();
+        assert_eq!(taken, [waiting(3), waiting(4), waiting(1), waiting(2)]);
+    }
+
+    #[test]
     fn lanes_take_turns_at_being_first() {
         let mut scheduler = Scheduler::default();
         let (charge, refund) = (scheduler.lane(&lane("charge")), scheduler.lane(&lane("refund")));
-        scheduler.enqueue(charge, waiting(0));
-        scheduler.enqueue(refund, waiting(1));
+        scheduler.enqueue(charge, waiting(0), false);
+        scheduler.enqueue(refund, waiting(1), false);
         let first: BTreeSet<_> = (0..2).map(|_| scheduler.busy()[0]).collect();
         assert_eq!(first, BTreeSet::from([charge, refund]));
         assert_eq!(scheduler.lane(&lane("charge")), charge, "a lane keeps its number");

@@ -314,7 +314,8 @@ impl Shard {
                 let Some(resident) = self.residents.get(id) else { return };
                 let StepState::Ready { since } = resident.task.progress(step).state else { return };
                 let waiting = Waiting { task: id, step, since };
-                self.scheduler.enqueue(resident.lanes[step.at()], waiting);
+                let returned = !resident.task.progress(step).closed.is_empty();
+                self.scheduler.enqueue(resident.lanes[step.at()], waiting, returned);
             }
             Effect::SetStepTimer { step, due } => self.timers.push(Reverse((due, id, Some(step)))),
             Effect::SetTaskTimer { due } => self.timers.push(Reverse((due, id, None))),
