@@ -58,6 +58,12 @@ impl Setup {
         self
     }
 
+    /// The same, sending its traces to a receiver.
+    #[must_use]
+    pub fn traced(self, receiver: &crate::otlp::Receiver) -> Self {
+        self.with("TASKER_OTLP_ENDPOINT", receiver.endpoint())
+    }
+
     /// Where workers connect.
     pub fn worker_url(&self) -> String {
         self.nats_url.clone().unwrap_or_else(|| format!("nats://127.0.0.1:{}", self.nats_port))

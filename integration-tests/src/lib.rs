@@ -7,6 +7,7 @@ pub mod api;
 pub mod coordinator;
 pub mod house;
 pub mod nats;
+pub mod otlp;
 pub mod place;
 pub mod ports;
 pub mod postgres;
