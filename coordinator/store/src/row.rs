@@ -14,8 +14,7 @@ use tasker_wire::journal;
 pub type JournalColumns = (i64, i64, i64, i64, Vec<u8>);
 
 /// `id, namespace, workflow, version, digest, status, accepted_at, finished_at, error_code, failed_step, retries, labels, last`.
-pub type TaskColumns =
-    (i64, String, String, String, Vec<u8>, String, i64, Option<i64>, Option<String>, Option<String>, i64, String, i64);
+pub type TaskColumns = (i64, String, String, String, Vec<u8>, String, i64, Option<i64>, Option<String>, Option<String>, i64, String, i64);
 
 /// `namespace, name, version, digest, source, applied_at`.
 pub type WorkflowColumns = (String, String, String, Vec<u8>, Vec<u8>, i64);
@@ -73,7 +72,8 @@ pub fn check_journal(sequence: Sequence, task: i64, previous: Sequence, stored: 
 
 /// A task's row as it was written.
 pub fn task_row(columns: TaskColumns) -> Result<TaskRow, ReadError> {
-    let (id, namespace, workflow, version, digest, status, accepted_at, finished_at, error_code, failed_step, retries, labels, last) = columns;
+    let (id, namespace, workflow, version, digest, status, accepted_at, finished_at, error_code, failed_step, retries, labels, last) =
+        columns;
     let place = Place { table: "tasks", row: format!("number {id}") };
     Ok(TaskRow {
         id: place.task("id", id)?,
@@ -152,11 +152,7 @@ pub fn timeout_millis(timeout: Option<Duration>) -> Option<i64> {
 }
 
 /// A key's row as it was written.
-pub fn key_use(
-    namespace: &tasker_engine::Namespace,
-    key: &str,
-    (fingerprint, task, used_at): KeyColumns,
-) -> Result<KeyUse, ReadError> {
+pub fn key_use(namespace: &tasker_engine::Namespace, key: &str, (fingerprint, task, used_at): KeyColumns) -> Result<KeyUse, ReadError> {
     let place = Place { table: "keys", row: format!("{namespace}/{key}") };
     Ok(KeyUse {
         namespace: namespace.clone(),

@@ -25,7 +25,9 @@ impl Target {
             let path = rest.strip_prefix("//").unwrap_or(rest);
             return match path {
                 "" => Err(malformed("`sqlite:` is followed by no path".into())),
-                ":memory:" => Err(malformed("an in-memory database would lose accepted tasks; name a file, a temporary one if you like".into())),
+                ":memory:" => {
+                    Err(malformed("an in-memory database would lose accepted tasks; name a file, a temporary one if you like".into()))
+                }
                 _ if path.contains(['?', '\0']) => Err(malformed("a SQLite path takes no `?` parameters; all settings are fixed".into())),
                 _ => Ok(Self::Sqlite(PathBuf::from(path))),
             };
@@ -60,7 +62,9 @@ mod tests {
 
     #[test]
     fn a_malformed_url_is_refused_without_repeating_it() {
-        for url in ["", "tasker.db", "mysql://u:secret@h/d", "sqlite:", "sqlite::memory:", "sqlite:a?mode=ro", "postgres://u:secret@h:port/d"] {
+        for url in
+            ["", "tasker.db", "mysql://u:secret@h/d", "sqlite:", "sqlite::memory:", "sqlite:a?mode=ro", "postgres://u:secret@h:port/d"]
+        {
             let error = Target::parse(url).expect_err(url);
             assert_eq!(error.code(), "database.url_malformed", "{url}");
             assert!(!error.to_string().contains("secret"), "{error}");

@@ -163,9 +163,7 @@ impl Ledger {
     pub fn probed(&self, outcome: Result<(), Failed>) -> Result<(), ReadError> {
         match (&self.state, outcome) {
             (State::Failed, _) => Err(ReadError::Database(NotTried::AfterFailure.into())),
-            (State::Fenced, _) | (_, Err(Failed::LeaseLost)) => {
-                Err(ReadError::Database(CommitError::Fenced { epoch: self.epoch }.into()))
-            }
+            (State::Fenced, _) | (_, Err(Failed::LeaseLost)) => Err(ReadError::Database(CommitError::Fenced { epoch: self.epoch }.into())),
             (State::Working, Err(Failed::Database(source))) => Err(ReadError::Database(source)),
             (State::Working, Ok(())) => Ok(()),
         }

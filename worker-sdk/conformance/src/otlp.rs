@@ -91,7 +91,11 @@ impl Receiver {
     }
 }
 
-async fn receive(State(received): State<Arc<Received>>, headers: HeaderMap, body: Bytes) -> (StatusCode, [(header::HeaderName, &'static str); 1], &'static str) {
+async fn receive(
+    State(received): State<Arc<Received>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, [(header::HeaderName, &'static str); 1], &'static str) {
     let is_json = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|kind| kind.contains("json"));
     let (kind, empty) = if is_json { ("application/json", "{}") } else { ("application/x-protobuf", "") };
     let request = if is_json {

@@ -64,7 +64,11 @@ mod tests {
             sdk_version: "0.1.0".into(),
             scenarios: vec![
                 verdict("hello_names_the_sdk", "session", ""),
-                verdict("a_reply_is_repeated_until_it_is_acknowledged", "replies", "expected a reply within 5s; the worker said nothing\nlast line: x"),
+                verdict(
+                    "a_reply_is_repeated_until_it_is_acknowledged",
+                    "replies",
+                    "expected a reply within 5s; the worker said nothing\nlast line: x",
+                ),
             ],
         }
     }

@@ -215,7 +215,9 @@ impl Stage {
 
     pub async fn beat(&self, what: &str, mark: Mark, matches: impl Fn(&Beat) -> bool) -> Result<Beat> {
         let what = format!("a beat {what}");
-        self.said.wait(&what, mark, WAIT, |said| said.iter().filter_map(|entry| entry.said.beat()).find(|beat| matches(beat)).cloned()).await
+        self.said
+            .wait(&what, mark, WAIT, |said| said.iter().filter_map(|entry| entry.said.beat()).find(|beat| matches(beat)).cloned())
+            .await
     }
 
     pub async fn acknowledge(&self, request: &StepRequest, disposition: ReplyDisposition, code: &str) -> Result<()> {
@@ -268,7 +270,9 @@ impl Stage {
 pub fn success(reply: &StepReply) -> Result<Value> {
     match &reply.outcome {
         Some(Outcome::Success(success)) => serde_json::from_slice(&success.result).context("the result is not JSON"),
-        Some(Outcome::Failure(failure)) => bail!("expected a success, got {} {}: {}", failure.kind().as_str_name(), failure.code, failure.message),
+        Some(Outcome::Failure(failure)) => {
+            bail!("expected a success, got {} {}: {}", failure.kind().as_str_name(), failure.code, failure.message)
+        }
         None => bail!("the reply has no outcome"),
     }
 }

@@ -16,10 +16,16 @@ pub struct Entry {
 
 #[derive(Debug, Clone)]
 pub enum Said {
-    Hello { hello: Hello, reply_subject: Option<String> },
+    Hello {
+        hello: Hello,
+        reply_subject: Option<String>,
+    },
     Poll(Poll),
     Beat(Beat),
-    Replies { shard: String, batch: ReplyBatch },
+    Replies {
+        shard: String,
+        batch: ReplyBatch,
+    },
     /// A subject or a body that the protocol does not know.
     Unreadable(String),
 }

@@ -119,7 +119,9 @@ fn observe(sender: &watch::Sender<LinkState>, event: &Event) {
             sender.send_modify(|state| state.up = false);
             tracing::warn!("lost the connection to NATS; trying again for ever");
         }
-        Event::SlowConsumer(_) => tracing::warn!("step requests arrived faster than they were read and some were dropped; they will be sent again"),
+        Event::SlowConsumer(_) => {
+            tracing::warn!("step requests arrived faster than they were read and some were dropped; they will be sent again")
+        }
         Event::ServerError(error) => tracing::error!(%error, "NATS refused something; does this user have the rights in docs/protocol.md?"),
         Event::ClientError(error) => tracing::warn!(%error, "cannot connect to NATS yet; trying again"),
         Event::LameDuckMode | Event::Draining => tracing::info!(%event, "the NATS server is going away"),

@@ -169,11 +169,7 @@ impl StepError {
     fn new(kind: ErrorKind, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         let code = code.into();
         let message = message.into();
-        let (code, message) = if is_code(&code) {
-            (code, message)
-        } else {
-            (Cow::Borrowed(CODE_HANDLER), format!("{code}: {message}"))
-        };
+        let (code, message) = if is_code(&code) { (code, message) } else { (Cow::Borrowed(CODE_HANDLER), format!("{code}: {message}")) };
         Self { kind, code, message, details: Bytes::new(), retry_after: None }
     }
 
@@ -236,9 +232,9 @@ impl fmt::Debug for StepError {
 /// Lower-case words joined by `_` or `.`, at most 64 bytes.
 pub(crate) fn is_code(text: &str) -> bool {
     text.len() <= CODE_BYTES_MAX
-        && text.split(['_', '.']).all(|word| {
-            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        })
+        && text
+            .split(['_', '.'])
+            .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))
 }
 
 /// Cuts on a character boundary, so that the text stays UTF-8.

@@ -103,11 +103,9 @@ impl Step {
             self.problem.get_or_insert(format!("error code `{code}` is not lower-case words joined by `_` or `.`, at most 64 bytes"));
         }
         match Schema::of::<D>(SchemaSettings::draft2020_12().for_serialize()) {
-            Ok(schema) => self.errors.push(v1::ErrorContract {
-                code: code.to_owned(),
-                details_schema: schema.text,
-                description: description.into(),
-            }),
+            Ok(schema) => {
+                self.errors.push(v1::ErrorContract { code: code.to_owned(), details_schema: schema.text, description: description.into() })
+            }
             Err(problem) => {
                 self.problem.get_or_insert(format!("details schema of `{code}`: {problem}"));
             }

@@ -43,10 +43,7 @@ impl Telemetry {
             KeyValue::new("messaging.system", "nats"),
             KeyValue::new("messaging.operation.name", "process"),
             KeyValue::new("messaging.operation.type", "process"),
-            KeyValue::new(
-                "messaging.destination.template",
-                format!("{}.v1.{{namespace}}.{{system}}.to.{{session}}", settings.prefix),
-            ),
+            KeyValue::new("messaging.destination.template", format!("{}.v1.{{namespace}}.{{system}}.to.{{session}}", settings.prefix)),
             KeyValue::new("tasker.system", settings.system.clone()),
             KeyValue::new("tasker.namespace", settings.namespace.clone()),
         ];
@@ -100,10 +97,7 @@ impl Telemetry {
 }
 
 fn provider(system: String, named_by_user: bool) -> Result<SdkTracerProvider, WorkerError> {
-    let exporter = SpanExporter::builder()
-        .with_http()
-        .build()
-        .map_err(|error| WorkerError::Telemetry(error.to_string()))?;
+    let exporter = SpanExporter::builder().with_http().build().map_err(|error| WorkerError::Telemetry(error.to_string()))?;
     let resource = Resource::builder();
     let resource = if named_by_user { resource } else { resource.with_service_name(system) };
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build())
@@ -136,8 +130,13 @@ mod tests {
         let parent = parse_parent(good, "vendor=1").expect("the standard's own example");
         assert_eq!(parent.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
         assert!(parent.is_sampled() && parent.is_remote());
-        for bad in ["", "00", "00-0-0-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01"] {
+        for bad in [
+            "",
+            "00",
+            "00-0-0-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        ] {
             assert!(parse_parent(bad, "").is_none(), "{bad}");
         }
     }

@@ -165,11 +165,7 @@ impl Worker {
             system_version: self.version,
             capabilities,
             slots: u32::try_from(settings.slots).map_err(|_| invalid("slots", "too many"))?,
-            sdk: Some(Sdk {
-                name: "tasker-worker".to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                language: "rust".to_owned(),
-            }),
+            sdk: Some(Sdk { name: "tasker-worker".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), language: "rust".to_owned() }),
             host: host_name(),
             process_id: std::process::id(),
             held: Vec::new(),

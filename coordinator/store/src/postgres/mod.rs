@@ -16,9 +16,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use sqlx::PgPool;
 use tasker_engine::{Namespace, TaskId};
-use tasker_runtime::port::store::{
-    Batch, CommitError, History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, Store, TaskRow,
-};
+use tasker_runtime::port::store::{Batch, CommitError, History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, Store, TaskRow};
 
 /// The oldest server that is tested and still maintained when this was written.
 pub const VERSION_MIN: u32 = 13;

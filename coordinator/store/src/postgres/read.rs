@@ -22,8 +22,7 @@ pub async fn recover(pool: &PgPool) -> Result<Recovery, ReadError> {
     // One transaction, only so that the time limit of reads is off for it and nothing else.
     let mut transaction = pool.begin().await.map_err(database)?;
     sqlx::query(sql::NO_TIMEOUT).execute(&mut *transaction).await.map_err(database)?;
-    let (last, last_task): (i64, Option<i64>) =
-        sqlx::query_as(sql::ENDS).fetch_one(&mut *transaction).await.map_err(database)?;
+    let (last, last_task): (i64, Option<i64>) = sqlx::query_as(sql::ENDS).fetch_one(&mut *transaction).await.map_err(database)?;
     let mut tail = Tail::default();
     {
         let mut running = sqlx::query_as::<_, (i64, i64)>(sql::RUNNING).fetch(&mut *transaction);
@@ -79,20 +78,14 @@ pub async fn history(pool: &PgPool, task: TaskId, last: Option<Sequence>) -> Res
     let Some(last) = last else { return Ok(None) };
     let mut chain = Chain::new(task, last);
     while let Some(next) = chain.next() {
-        let page: Vec<JournalColumns> =
-            sqlx::query_as(sql::CHAIN).bind(next).bind(PAGE_ROWS).fetch_all(pool).await.map_err(database)?;
+        let page: Vec<JournalColumns> = sqlx::query_as(sql::CHAIN).bind(next).bind(PAGE_ROWS).fetch_all(pool).await.map_err(database)?;
         chain.extend(page)?;
     }
     chain.finish().map(Some)
 }
 
 pub async fn find_key(pool: &PgPool, namespace: &Namespace, key: &str) -> Result<Option<KeyUse>, ReadError> {
-    let found = sqlx::query_as(sql::FIND_KEY)
-        .bind(namespace.as_str())
-        .bind(key.as_bytes())
-        .fetch_optional(pool)
-        .await
-        .map_err(database)?;
+    let found = sqlx::query_as(sql::FIND_KEY).bind(namespace.as_str()).bind(key.as_bytes()).fetch_optional(pool).await.map_err(database)?;
     found.map(|columns| row::key_use(namespace, key, columns)).transpose()
 }
 
@@ -103,8 +96,7 @@ pub async fn task_row(pool: &PgPool, task: TaskId) -> Result<Option<TaskRow>, Re
 
 pub async fn journal(pool: &PgPool, after: Sequence, limit: usize) -> Result<Vec<JournalRow>, ReadError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows: Vec<JournalColumns> =
-        sqlx::query_as(sql::JOURNAL).bind(after).bind(limit).fetch_all(pool).await.map_err(database)?;
+    let rows: Vec<JournalColumns> = sqlx::query_as(sql::JOURNAL).bind(after).bind(limit).fetch_all(pool).await.map_err(database)?;
     rows.into_iter().map(row::journal_row).collect()
 }
 

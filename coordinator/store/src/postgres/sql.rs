@@ -1,8 +1,7 @@
 //! The questions that are asked of PostgreSQL. Static, so that no text of a user's is ever part of one.
 
 /// What is the server, and does it take writes?
-pub const SERVER: &str =
-    "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), pg_is_in_recovery()";
+pub const SERVER: &str = "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), pg_is_in_recovery()";
 
 /// Commits wait for the disk whatever role and database say, and the server notices within ten seconds that this host is gone. Nothing that
 /// is set for other people's sessions may end this one's transactions.
@@ -24,8 +23,7 @@ pub const LOCK: &str = "SELECT pg_advisory_lock(1952543595, 0)";
 
 pub const HOLDER: &str = "SELECT holder FROM coordinator_lease WHERE shard = 0";
 
-pub const TAKE_LEASE: &str =
-    "UPDATE coordinator_lease SET epoch = epoch + 1, holder = $1, taken_at = $2 WHERE shard = 0 RETURNING epoch";
+pub const TAKE_LEASE: &str = "UPDATE coordinator_lease SET epoch = epoch + 1, holder = $1, taken_at = $2 WHERE shard = 0 RETURNING epoch";
 
 pub const LAST: &str = "SELECT COALESCE(MAX(sequence), 0) FROM journal";
 
@@ -147,8 +145,7 @@ pub const CHAIN: &str = "WITH RECURSIVE chain (sequence, task, previous, checksu
     )
     SELECT sequence, task, previous, checksum, entry FROM chain LIMIT $2";
 
-pub const JOURNAL: &str =
-    "SELECT sequence, task, previous, checksum, entry FROM journal WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+pub const JOURNAL: &str = "SELECT sequence, task, previous, checksum, entry FROM journal WHERE sequence > $1 ORDER BY sequence LIMIT $2";
 
 pub const TAIL: &str = "SELECT sequence, task, previous, checksum, entry FROM journal
     WHERE sequence > (SELECT projected_to FROM projection WHERE sole = 0) ORDER BY sequence";
@@ -170,8 +167,7 @@ pub const CONTRACTS: &str = "SELECT digest, body FROM contracts ORDER BY digest"
 pub const SYSTEMS: &str =
     "SELECT namespace, name, base_url, health_check_url FROM systems ORDER BY namespace COLLATE \"C\", name COLLATE \"C\"";
 
-pub const CAPABILITIES: &str =
-    "SELECT namespace, system, name, contract, description, timeout_ms, source, declared_at FROM capabilities
+pub const CAPABILITIES: &str = "SELECT namespace, system, name, contract, description, timeout_ms, source, declared_at FROM capabilities
     ORDER BY namespace COLLATE \"C\", system COLLATE \"C\", name COLLATE \"C\"";
 
 /// Recovery reads as long as it takes.

@@ -20,9 +20,7 @@ use sqlx::SqlitePool;
 use std::sync::Mutex;
 use std::thread::JoinHandle;
 use tasker_engine::{Namespace, TaskId};
-use tasker_runtime::port::store::{
-    Batch, CommitError, History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, Store, TaskRow,
-};
+use tasker_runtime::port::store::{Batch, CommitError, History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, Store, TaskRow};
 
 /// The first version without the bug that lets a reset of the write-ahead log damage it: as a number, and for people.
 pub const VERSION_MIN: (i32, &str) = (3_051_003, "3.51.3");

@@ -36,8 +36,7 @@ pub async fn open(path: &Path, options: &Options) -> Result<SqliteStore, OpenErr
         .await
         .map_err(OpenError::failed("opening it for reading"))?;
     let checkpointer = checkpoint::start(connect_writer(path)?).map_err(OpenError::failed("starting the checkpoint thread"))?;
-    let (writer, thread) =
-        writer::start(connection, ledger, checkpointer).map_err(OpenError::failed("starting the writer's thread"))?;
+    let (writer, thread) = writer::start(connection, ledger, checkpointer).map_err(OpenError::failed("starting the writer's thread"))?;
     tracing::info!(path = %path.display(), version = rusqlite::version(), "database opened");
     Ok(SqliteStore { writer, readers, threads: Mutex::new(Some(Held { writer: thread, lock })) })
 }

@@ -67,20 +67,14 @@ pub async fn history(pool: &SqlitePool, task: TaskId, last: Option<Sequence>) ->
     let Some(last) = last else { return Ok(None) };
     let mut chain = Chain::new(task, last);
     while let Some(next) = chain.next() {
-        let page: Vec<JournalColumns> =
-            sqlx::query_as(sql::CHAIN).bind(next).bind(PAGE_ROWS).fetch_all(pool).await.map_err(database)?;
+        let page: Vec<JournalColumns> = sqlx::query_as(sql::CHAIN).bind(next).bind(PAGE_ROWS).fetch_all(pool).await.map_err(database)?;
         chain.extend(page)?;
     }
     chain.finish().map(Some)
 }
 
 pub async fn find_key(pool: &SqlitePool, namespace: &Namespace, key: &str) -> Result<Option<KeyUse>, ReadError> {
-    let found = sqlx::query_as(sql::FIND_KEY)
-        .bind(namespace.as_str())
-        .bind(key)
-        .fetch_optional(pool)
-        .await
-        .map_err(database)?;
+    let found = sqlx::query_as(sql::FIND_KEY).bind(namespace.as_str()).bind(key).fetch_optional(pool).await.map_err(database)?;
     found.map(|columns| row::key_use(namespace, key, columns)).transpose()
 }
 
@@ -91,8 +85,7 @@ pub async fn task_row(pool: &SqlitePool, task: TaskId) -> Result<Option<TaskRow>
 
 pub async fn journal(pool: &SqlitePool, after: Sequence, limit: usize) -> Result<Vec<JournalRow>, ReadError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows: Vec<JournalColumns> =
-        sqlx::query_as(sql::JOURNAL).bind(after).bind(limit).fetch_all(pool).await.map_err(database)?;
+    let rows: Vec<JournalColumns> = sqlx::query_as(sql::JOURNAL).bind(after).bind(limit).fetch_all(pool).await.map_err(database)?;
     rows.into_iter().map(row::journal_row).collect()
 }
 

@@ -51,8 +51,7 @@ pub const SEARCH_LABEL: &str = search!(
 );
 
 /// How many tasks have this label, counted only so far?
-pub const COUNT_LABEL: &str =
-    "SELECT COUNT(*) FROM (SELECT 1 FROM task_labels WHERE namespace = ?1 AND name = ?2 AND value = ?3 LIMIT ?4)";
+pub const COUNT_LABEL: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM task_labels WHERE namespace = ?1 AND name = ?2 AND value = ?3 LIMIT ?4)";
 
 pub const TASK_ROW: &str = concat!("SELECT ", columns!(), " FROM tasks AS t WHERE t.id = ?1");
 
@@ -72,8 +71,7 @@ pub const CHAIN: &str = "WITH RECURSIVE chain (sequence, task, previous, checksu
     )
     SELECT sequence, task, previous, checksum, entry FROM chain ORDER BY sequence DESC";
 
-pub const JOURNAL: &str =
-    "SELECT sequence, task, previous, checksum, entry FROM journal WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
+pub const JOURNAL: &str = "SELECT sequence, task, previous, checksum, entry FROM journal WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
 
 pub const TAIL: &str = "SELECT sequence, task, previous, checksum, entry FROM journal
     WHERE sequence > (SELECT projected_to FROM projection WHERE sole = 0) ORDER BY sequence";

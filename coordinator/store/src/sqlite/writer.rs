@@ -16,9 +16,7 @@ const STATEMENTS_MAX: usize = 32;
 pub fn start(connection: Connection, ledger: Ledger, checkpointer: Checkpointer) -> std::io::Result<(Handle, JoinHandle<()>)> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     let (handle, commands) = Handle::new();
-    let thread = std::thread::Builder::new()
-        .name("store-writer".into())
-        .spawn(move || run(connection, ledger, checkpointer, commands))?;
+    let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || run(connection, ledger, checkpointer, commands))?;
     Ok((handle, thread))
 }
 
@@ -78,8 +76,8 @@ fn check_lease(transaction: &Transaction<'_>, epoch: i64) -> Result<(), Failed> 
 }
 
 fn append(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
-    let mut insert = transaction
-        .prepare_cached("INSERT INTO journal (sequence, task, previous, checksum, entry) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut insert =
+        transaction.prepare_cached("INSERT INTO journal (sequence, task, previous, checksum, entry) VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for row in &batch.journal {
         insert.execute(journal_columns(row))?;
     }

@@ -154,7 +154,8 @@ pub async fn a_task_row_that_exists_gets_what_changed(database: Database) {
     let store = database.open().await;
     let mut first = task_row(1, 1);
     first.labels.insert("order".into(), "42".into());
-    let batch = Batch { journal: vec![row(1, 1, 0, accepted()), row(2, 1, 1, step_done(0))], tasks: vec![first.clone()], ..Batch::default() };
+    let batch =
+        Batch { journal: vec![row(1, 1, 0, accepted()), row(2, 1, 1, step_done(0))], tasks: vec![first.clone()], ..Batch::default() };
     store.commit(batch).await.expect("commits");
     assert_eq!(store.task_row(task(1)).await.expect("reads"), Some(first.clone()));
     first.status = TaskStatus::Failed;
@@ -170,7 +171,8 @@ pub async fn a_task_row_that_exists_gets_what_changed(database: Database) {
 
 pub async fn the_journal_is_read_in_order_and_in_pieces(database: Database) {
     let store = database.open().await;
-    let rows: Vec<_> = (1..=50).map(|sequence| row(sequence, 1, sequence - 1, if sequence == 1 { accepted() } else { step_done(0) })).collect();
+    let rows: Vec<_> =
+        (1..=50).map(|sequence| row(sequence, 1, sequence - 1, if sequence == 1 { accepted() } else { step_done(0) })).collect();
     store.commit(journal(rows.clone())).await.expect("commits");
     let mut read = Vec::new();
     loop {

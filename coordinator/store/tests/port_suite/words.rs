@@ -79,11 +79,5 @@ pub fn task_row(number: i64, last: Sequence) -> TaskRow {
 }
 
 pub fn key(name: &str, task_number: i64, used_at: i64) -> KeyUse {
-    KeyUse {
-        namespace: shop(),
-        key: name.into(),
-        fingerprint: Digest::of(name.as_bytes()),
-        task: task(task_number),
-        used_at: at(used_at),
-    }
+    KeyUse { namespace: shop(), key: name.into(), fingerprint: Digest::of(name.as_bytes()), task: task(task_number), used_at: at(used_at) }
 }

@@ -53,7 +53,10 @@ async fn a_log_line_is_json_and_names_its_attempt(stage: &mut Stage) -> Result<(
     request.traceparent = format!("00-{TRACE}-b7ad6b7169203331-01");
     stage.send([&request]).await?;
     success(&stage.reply(&request).await?)?;
-    let line = stage.worker.json_line("JSON line with the handler's text", WAIT, |line| line["message"] == "the parcel \"left\"\nthe house").await?;
+    let line = stage
+        .worker
+        .json_line("JSON line with the handler's text", WAIT, |line| line["message"] == "the parcel \"left\"\nthe house")
+        .await?;
     ensure!(line["level"].as_str().is_some_and(|level| level.eq_ignore_ascii_case("info")), "the level is {}", line["level"]);
     ensure!(line["task_id"] == request.task_id.as_str(), "task_id is {}", line["task_id"]);
     ensure!(line["step"] == request.step_name.as_str(), "step is {}", line["step"]);

@@ -31,7 +31,8 @@ async fn running_handlers_occupy_slots_and_finished_ones_do_not(stage: &mut Stag
     let slots = stage.setup.slots;
     let running: Vec<_> = (0..3).map(|_| stage.request("conformance.sleep", json!({ "ms": 20_000 }))).collect();
     stage.send(&running).await?;
-    credit_after(stage, "credit without three slots", Mark::START, |credit| credit.free == slots - 3 && credit.highest_sequence == 3).await?;
+    credit_after(stage, "credit without three slots", Mark::START, |credit| credit.free == slots - 3 && credit.highest_sequence == 3)
+        .await?;
     let finished = stage.ask("conformance.echo", json!({ "text": "a", "number": 1 })).await?;
     stage.reply(&finished).await?;
     let mark = stage.mark();

@@ -141,7 +141,12 @@ async fn a_drain_that_takes_too_long_cancels_what_still_runs(stage: &mut Stage) 
     let took = started.elapsed();
     ensure!(took >= DRAIN_TIMEOUT.mul_f64(0.9), "the handler was cancelled after {took:?}, not after {DRAIN_TIMEOUT:?}");
     let failure = failure(&reply)?;
-    ensure!(failure.kind() == FailureKind::Cancelled && failure.code == "attempt.cancelled", "got {} {}", failure.kind().as_str_name(), failure.code);
+    ensure!(
+        failure.kind() == FailureKind::Cancelled && failure.code == "attempt.cancelled",
+        "got {} {}",
+        failure.kind().as_str_name(),
+        failure.code
+    );
     let status = stage.worker.exit(WAIT).await?;
     ensure!(status.success(), "the worker ended with {status}");
     left(stage).await

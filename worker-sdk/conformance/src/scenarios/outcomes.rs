@@ -109,7 +109,12 @@ async fn an_unexpected_error_is_retryable_and_has_no_stack_trace(stage: &mut Sta
 async fn a_declared_error_carries_its_details(stage: &mut Stage) -> Result<()> {
     stage.join().await?;
     let failure = failure(&stage.call("conformance.declared", json!({ "sku": "A-1" })).await?)?;
-    ensure!(failure.kind() == FailureKind::Permanent && failure.code == "out_of_stock", "got {} {}", failure.kind().as_str_name(), failure.code);
+    ensure!(
+        failure.kind() == FailureKind::Permanent && failure.code == "out_of_stock",
+        "got {} {}",
+        failure.kind().as_str_name(),
+        failure.code
+    );
     ensure!(details(&failure)? == json!({ "sku": "A-1" }), "the details are {}", details(&failure)?);
     Ok(())
 }
@@ -117,7 +122,12 @@ async fn a_declared_error_carries_its_details(stage: &mut Stage) -> Result<()> {
 async fn an_unknown_capability_is_refused_for_good(stage: &mut Stage) -> Result<()> {
     stage.join().await?;
     let failure = failure(&stage.call("conformance.unheard_of", json!({})).await?)?;
-    ensure!(failure.kind() == FailureKind::Permanent && failure.code == "capability.unknown", "got {} {}", failure.kind().as_str_name(), failure.code);
+    ensure!(
+        failure.kind() == FailureKind::Permanent && failure.code == "capability.unknown",
+        "got {} {}",
+        failure.kind().as_str_name(),
+        failure.code
+    );
     stage.still_serves().await
 }
 
@@ -127,7 +137,10 @@ async fn an_input_that_does_not_fit_is_refused_with_its_places(stage: &mut Stage
     check_input_invalid(&failure)?;
     let violations = violations(&failure)?;
     ensure!(violations.iter().any(|violation| violation["pointer"] == "/number"), "no violation points to /number: {violations:?}");
-    ensure!(violations.iter().all(|violation| violation["message"].as_str().is_some_and(|text| !text.is_empty())), "a violation has no message");
+    ensure!(
+        violations.iter().all(|violation| violation["message"].as_str().is_some_and(|text| !text.is_empty())),
+        "a violation has no message"
+    );
     Ok(())
 }
 
@@ -157,7 +170,12 @@ async fn at_most_twenty_violations_are_listed(stage: &mut Stage) -> Result<()> {
 async fn a_result_that_breaks_its_contract_never_leaves(stage: &mut Stage) -> Result<()> {
     stage.join().await?;
     let failure = failure(&stage.call("conformance.wrong", json!({})).await?)?;
-    ensure!(failure.kind() == FailureKind::Contract && failure.code == "result.invalid", "got {} {}", failure.kind().as_str_name(), failure.code);
+    ensure!(
+        failure.kind() == FailureKind::Contract && failure.code == "result.invalid",
+        "got {} {}",
+        failure.kind().as_str_name(),
+        failure.code
+    );
     let violations = violations(&failure)?;
     ensure!(violations.iter().any(|violation| violation["pointer"] == "/level"), "no violation points to /level: {violations:?}");
     Ok(())
@@ -166,7 +184,12 @@ async fn a_result_that_breaks_its_contract_never_leaves(stage: &mut Stage) -> Re
 async fn a_result_above_the_limit_never_leaves(stage: &mut Stage) -> Result<()> {
     stage.join().await?;
     let failure = failure(&stage.call("conformance.large", json!({ "bytes": PAYLOAD_BYTES_MAX })).await?)?;
-    ensure!(failure.kind() == FailureKind::Permanent && failure.code == "payload.too_large", "got {} {}", failure.kind().as_str_name(), failure.code);
+    ensure!(
+        failure.kind() == FailureKind::Permanent && failure.code == "payload.too_large",
+        "got {} {}",
+        failure.kind().as_str_name(),
+        failure.code
+    );
     stage.still_serves().await
 }
 

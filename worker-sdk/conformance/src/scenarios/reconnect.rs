@@ -28,7 +28,10 @@ async fn a_session_outlives_its_server(stage: &mut Stage) -> Result<()> {
     ensure!(hello.session == before, "the session changed");
     let mark = stage.mark();
     stage.welcome().await?;
-    stage.said.wait("a poll after the welcome", mark, crate::stage::WAIT, |said| said.iter().find_map(|entry| entry.said.poll().cloned())).await?;
+    stage
+        .said
+        .wait("a poll after the welcome", mark, crate::stage::WAIT, |said| said.iter().find_map(|entry| entry.said.poll().cloned()))
+        .await?;
     stage.still_serves().await
 }
 

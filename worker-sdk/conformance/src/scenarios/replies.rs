@@ -146,9 +146,8 @@ async fn a_stale_reply_is_no_error(stage: &mut Stage) -> Result<()> {
     stage.acknowledge(&request, ReplyDisposition::Stale, "attempt.closed").await?;
     stage.acknowledge_replies(true);
     stage.still_serves().await?;
-    let loud = stage.worker.all_lines().into_iter().find(|line| {
-        serde_json::from_str::<Value>(line).is_ok_and(|value| level(&value) == "error")
-    });
+    let loud =
+        stage.worker.all_lines().into_iter().find(|line| serde_json::from_str::<Value>(line).is_ok_and(|value| level(&value) == "error"));
     ensure!(loud.is_none(), "a stale reply was logged as an error: {loud:?}");
     Ok(())
 }

@@ -53,7 +53,8 @@ async fn an_acknowledgement_of_nothing_is_ignored(stage: &mut Stage) -> Result<(
     stage.join().await?;
     let running = stage.ask("conformance.sleep", json!({ "ms": 800 })).await?;
     for token in [vec![7; 16], Vec::new(), running.token.to_vec()] {
-        let acknowledged = ReplyAcknowledged { task_id: "task".to_owned(), token: token.into(), disposition: 1, ..ReplyAcknowledged::default() };
+        let acknowledged =
+            ReplyAcknowledged { task_id: "task".to_owned(), token: token.into(), disposition: 1, ..ReplyAcknowledged::default() };
         stage.direct([Kind::ReplyAcknowledged(acknowledged)]).await?;
     }
     success(&stage.reply(&running).await?)?;

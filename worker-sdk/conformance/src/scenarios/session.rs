@@ -97,7 +97,10 @@ async fn schemas_accept_what_fits_and_refuse_what_does_not(stage: &mut Stage) ->
         }
     }
     let wrong = compile(&capability(&hello, "conformance.wrong")?.result_schema)?;
-    ensure!(wrong.is_valid(&json!({ "level": 10 })) && !wrong.is_valid(&json!({ "level": 11 })), "the bounds of `level` are not in the schema");
+    ensure!(
+        wrong.is_valid(&json!({ "level": 10 })) && !wrong.is_valid(&json!({ "level": 11 })),
+        "the bounds of `level` are not in the schema"
+    );
     Ok(())
 }
 
@@ -193,13 +196,18 @@ async fn a_rejoin_keeps_the_session_and_lists_what_is_held(stage: &mut Stage) ->
     ensure!(hello.session == before, "the session changed");
     ensure!(hello.capabilities.len() >= CAPABILITIES.len(), "the second hello lists {} capabilities", hello.capabilities.len());
     for (what, request) in [("running", &running), ("unacknowledged", &finished)] {
-        let held = hello.held.iter().find(|held| held.token == request.token).with_context(|| format!("the {what} attempt is not in `held`"))?;
-        ensure!(held.task_id == request.task_id && held.step_name == request.step_name && held.attempt == 1, "the {what} attempt is misnamed");
+        let held =
+            hello.held.iter().find(|held| held.token == request.token).with_context(|| format!("the {what} attempt is not in `held`"))?;
+        ensure!(
+            held.task_id == request.task_id && held.step_name == request.step_name && held.attempt == 1,
+            "the {what} attempt is misnamed"
+        );
     }
 
     let mark = stage.mark();
     stage.welcome().await?;
-    let credit = stage.said.wait("a poll", mark, WAIT, |said| said.iter().find_map(|entry| entry.said.poll().and_then(|poll| poll.credit))).await?;
+    let credit =
+        stage.said.wait("a poll", mark, WAIT, |said| said.iter().find_map(|entry| entry.said.poll().and_then(|poll| poll.credit))).await?;
     ensure!(credit.free == stage.setup.slots - 1, "{} slots are free although one handler runs", credit.free);
     let find = |said: &[Entry]| replies(said).find(|reply| reply.token == finished.token).cloned();
     let again = stage.said.wait("the unacknowledged reply at once after the welcome", mark, RESEND * 2, find).await?;

@@ -92,10 +92,8 @@ mod tests {
     fn each_shard_gets_its_own_batches_of_at_most_sixty_four() {
         let mut replies: Vec<Reply> = (0..150).map(|n| reply(n % 2, n, 1).1).collect();
         let made = batches("s", &mut replies, &Credit::default());
-        let sizes: Vec<(u32, usize)> = made
-            .iter()
-            .map(|(shard, bytes)| (*shard, ReplyBatch::decode(bytes.clone()).expect("a batch").replies.len()))
-            .collect();
+        let sizes: Vec<(u32, usize)> =
+            made.iter().map(|(shard, bytes)| (*shard, ReplyBatch::decode(bytes.clone()).expect("a batch").replies.len())).collect();
         assert_eq!(sizes, [(0, 64), (0, 11), (1, 64), (1, 11)]);
         assert!(replies.is_empty());
     }

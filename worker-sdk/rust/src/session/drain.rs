@@ -47,7 +47,11 @@ impl Session {
             WaitsFor::Handlers => {
                 *draining = Draining { waits_for: WaitsFor::CancelledHandlers, deadline: now + CANCEL_GRACE };
                 for attempt in self.held.unfinished() {
-                    tracing::warn!(task_id = attempt.request.task_id, step = attempt.request.step_name, "cancelled: the drain timeout passed");
+                    tracing::warn!(
+                        task_id = attempt.request.task_id,
+                        step = attempt.request.step_name,
+                        "cancelled: the drain timeout passed"
+                    );
                     if let Cancellation::Withdrawn(attempt) = self.held.cancel(&attempt.token, StopReason::Drain) {
                         self.answer_for(&attempt, StepError::cancelled());
                     }
@@ -61,7 +65,10 @@ impl Session {
                 }
             }
             WaitsFor::Acknowledgements | WaitsFor::Nothing => {
-                tracing::warn!(replies = self.held.unacknowledged(), "leaving although replies are unacknowledged; others will run these attempts");
+                tracing::warn!(
+                    replies = self.held.unacknowledged(),
+                    "leaving although replies are unacknowledged; others will run these attempts"
+                );
                 draining.waits_for = WaitsFor::Nothing;
             }
         }

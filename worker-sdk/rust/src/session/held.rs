@@ -30,7 +30,12 @@ enum Entry {
     Waiting(Arc<Attempt>),
     Running(Arc<Attempt>),
     /// The handler ended; its reply is not acknowledged yet.
-    Finished { attempt: Arc<Attempt>, reply: Bytes, due: Instant, wait: Duration },
+    Finished {
+        attempt: Arc<Attempt>,
+        reply: Bytes,
+        due: Instant,
+        wait: Duration,
+    },
 }
 
 /// What to do with a step request.
@@ -88,11 +93,8 @@ impl Held {
     }
 
     pub fn credit(&self, draining: bool) -> Credit {
-        let free = if draining || self.unacknowledged >= UNACKNOWLEDGED_MAX {
-            0
-        } else {
-            self.slots.saturating_sub(self.running + self.waiting)
-        };
+        let free =
+            if draining || self.unacknowledged >= UNACKNOWLEDGED_MAX { 0 } else { self.slots.saturating_sub(self.running + self.waiting) };
         Credit { free: u32::try_from(free).unwrap_or(u32::MAX), highest_sequence: self.highest_sequence, expires_in_ms: 0 }
     }
 

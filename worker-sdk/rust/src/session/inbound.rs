@@ -22,7 +22,10 @@ const ENVELOPE_BYTES: usize = 8 * 1024;
 impl Session {
     pub(super) async fn receive(&mut self, message: Message) -> Result<(), WorkerError> {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
-            tracing::warn!(namespace = self.plan.settings.namespace, "no coordinator is listening; is it running, and in this namespace? trying again");
+            tracing::warn!(
+                namespace = self.plan.settings.namespace,
+                "no coordinator is listening; is it running, and in this namespace? trying again"
+            );
             return Ok(());
         }
         let envelope = match ToWorker::decode(message.payload) {
@@ -128,10 +131,8 @@ impl Session {
 
     fn start(&mut self, attempt: Arc<Attempt>) {
         let Some(handler) = self.plan.handlers.get(&attempt.request.capability) else {
-            let problem = format!(
-                "this worker of system `{}` has no capability `{}`",
-                self.plan.settings.system, attempt.request.capability
-            );
+            let problem =
+                format!("this worker of system `{}` has no capability `{}`", self.plan.settings.system, attempt.request.capability);
             self.answer_for(&attempt, StepError::permanent("capability.unknown", problem));
             return;
         };

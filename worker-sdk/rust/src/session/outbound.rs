@@ -6,8 +6,8 @@ use bytes::Bytes;
 use prost::Message;
 use tasker_proto::worker::v1::{Beat, HeldAttempt, Hello, Poll, SessionState};
 
-use super::batch::batches;
 use super::Session;
+use super::batch::batches;
 
 /// Subjects of this many shards are kept ready; there are usually far fewer.
 const REPLY_SUBJECTS_MAX: usize = 4096;
