@@ -71,7 +71,8 @@ impl Receiver {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let spans = Spans::default();
-        let routes = Router::new().route("/v1/traces", post(receive)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(spans.clone());
+        let routes =
+            Router::new().route("/v1/traces", post(receive)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(spans.clone());
         let serving = tokio::spawn(async move {
             // It ends when it is aborted; an error before that shows as missing spans.
             let _ = axum::serve(listener, routes).await;
@@ -92,7 +93,8 @@ impl Receiver {
         let mut spans: BTreeMap<String, Received> = BTreeMap::new();
         for span in self.spans.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|span| span.trace_id == trace_id) {
             if let Some(other) = spans.insert(span.id.clone(), span.clone()) {
-                let same = (&other.service, &other.name, &other.parent, &other.attributes) == (&span.service, &span.name, &span.parent, &span.attributes);
+                let same = (&other.service, &other.name, &other.parent, &other.attributes)
+                    == (&span.service, &span.name, &span.parent, &span.attributes);
                 ensure!(same, "two spans have the id {}: {other:#?} and {span:#?}", span.id);
             }
         }
@@ -149,20 +151,32 @@ impl Trace {
     }
 
     fn branch(&self, span: &Received, depth: usize, text: &mut String) {
-        let error = if span.is_error { format!(" !{}", span.attributes.get("error.type").and_then(Value::as_str).unwrap_or("?")) } else { String::new() };
-        writeln!(text, "{}{} ({}, {}){error}", "  ".repeat(depth), span.name, span.kind, span.service).expect("writing to a text does not fail");
+        let error = if span.is_error {
+            format!(" !{}", span.attributes.get("error.type").and_then(Value::as_str).unwrap_or("?"))
+        } else {
+            String::new()
+        };
+        writeln!(text, "{}{} ({}, {}){error}", "  ".repeat(depth), span.name, span.kind, span.service)
+            .expect("writing to a text does not fail");
         for child in self.children(&span.id) {
             self.branch(child, depth + 1, text);
         }
     }
 }
 
-async fn receive(State(spans): State<Spans>, headers: HeaderMap, body: Bytes) -> (StatusCode, [(header::HeaderName, &'static str); 1], &'static str) {
+async fn receive(
+    State(spans): State<Spans>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, [(header::HeaderName, &'static str); 1], &'static str) {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_json = content_type.contains("json");
     let (answer_type, empty) = if is_json { ("application/json", "{}") } else { ("application/x-protobuf", "") };
-    let request =
-        if is_json { serde_json::from_slice::<ExportTraceServiceRequest>(&body).ok() } else { ExportTraceServiceRequest::decode(body).ok() };
+    let request = if is_json {
+        serde_json::from_slice::<ExportTraceServiceRequest>(&body).ok()
+    } else {
+        ExportTraceServiceRequest::decode(body).ok()
+    };
     let Some(request) = request else { return (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, answer_type)], empty) };
     let mut kept = spans.lock().unwrap_or_else(PoisonError::into_inner);
     for resource in request.resource_spans {

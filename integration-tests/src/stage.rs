@@ -45,10 +45,7 @@ impl Language {
 pub fn on_stage(play: impl AsyncFnOnce(&Stage) -> Result<()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let runtime = runtime.expect("the process can start threads");
-    let stage = Stage {
-        directory: TempDir::with_prefix("tasker-test-").expect("there is a temporary directory"),
-        logs: Mutex::default(),
-    };
+    let stage = Stage { directory: TempDir::with_prefix("tasker-test-").expect("there is a temporary directory"), logs: Mutex::default() };
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(play(&stage))));
     let failed = match outcome {
         Ok(Ok(())) => return,

@@ -44,8 +44,7 @@ fn every_error_code_has_a_page() {
         }
     }
     assert!(codes.len() > 40, "the search finds the codes: {codes:?}");
-    let missing: Vec<&String> =
-        codes.iter().filter(|code| !root().join("docs/errors").join(format!("{code}.md")).is_file()).collect();
+    let missing: Vec<&String> = codes.iter().filter(|code| !root().join("docs/errors").join(format!("{code}.md")).is_file()).collect();
     assert!(missing.is_empty(), "write a page in docs/errors/ for {missing:?}");
 }
 

@@ -89,13 +89,11 @@ impl Load {
     }
 
     async fn submit(&self, api: &Api, number: usize) -> Result<()> {
-        let id = until(&format!("submission {number} is acknowledged"), SUBMIT_MAX, async || {
-            match submit_once(api, number).await {
-                Ok(Some(answer)) => Ok(Some(text(&answer, "id")?.to_owned())),
-                unknown => {
-                    self.unknown.fetch_add(1, Ordering::Relaxed);
-                    unknown.map(|_| None)
-                }
+        let id = until(&format!("submission {number} is acknowledged"), SUBMIT_MAX, async || match submit_once(api, number).await {
+            Ok(Some(answer)) => Ok(Some(text(&answer, "id")?.to_owned())),
+            unknown => {
+                self.unknown.fetch_add(1, Ordering::Relaxed);
+                unknown.map(|_| None)
             }
         })
         .await?;

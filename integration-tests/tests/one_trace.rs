@@ -74,7 +74,11 @@ fn assert_trip(trace: &Trace, id: &str) -> Result<()> {
     }
     let task = trace.only("task trip")?;
     assert_attributes(task, &[("tasker.workflow.name", json!("trip")), ("tasker.workflow.version", json!("1.4.0"))])?;
-    let table = [("one", "rust_side", "conformance.echo"), ("two", "python_side", "conformance.sleep"), ("three", "typescript_side", "conformance.echo")];
+    let table = [
+        ("one", "rust_side", "conformance.echo"),
+        ("two", "python_side", "conformance.sleep"),
+        ("three", "typescript_side", "conformance.echo"),
+    ];
     for (name, system, capability) in table {
         let of_step = trace.only(&format!("step {name}"))?;
         let publish = *trace.children(&of_step.id).first().context("a publish span")?;
@@ -97,7 +101,10 @@ fn assert_trip(trace: &Trace, id: &str) -> Result<()> {
             )?;
         }
         // One machine, one clock: what is caused does not begin before its cause.
-        ensure!(publish.start >= of_step.start && process.start >= publish.start, "`{name}` goes back in time:\n{publish:#?}\n{process:#?}");
+        ensure!(
+            publish.start >= of_step.start && process.start >= publish.start,
+            "`{name}` goes back in time:\n{publish:#?}\n{process:#?}"
+        );
         ensure!(of_step.start >= task.start && of_step.end <= task.end, "`step {name}` is not inside its task");
     }
     Ok(())
@@ -184,7 +191,9 @@ fn failures_and_retries_are_marked_where_they_happened() {
             let expected = format!(
                 "submit (server, tasker)\n  task fall_{side} (internal, tasker) !bank_busy\n    step charge (internal, tasker) !bank_busy\n\
                  {attempt}{attempt}",
-                attempt = format_args!("      publish conformance.fail (producer, tasker)\n        process conformance.fail (consumer, {side}) !bank_busy\n")
+                attempt = format_args!(
+                    "      publish conformance.fail (producer, tasker)\n        process conformance.fail (consumer, {side}) !bank_busy\n"
+                )
             );
             ensure!(trace.tree() == expected, "{language:?}: the tree should be\n{expected}but is\n{}", trace.tree());
             let numbers = |name: &str| -> Vec<Value> {
@@ -205,7 +214,10 @@ fn a_responder_without_an_sdk_is_handed_the_trace() {
         let receiver = Receiver::start().await?;
         let coordinator = Setup::embedded(stage).traced(&receiver).start(stage).await?;
         let api = coordinator.api.clone();
-        api.apply("name: call\nversion: 1.0.0\nsystems: { plain: {} }\nworkflow_steps: [{ name: ask, owner: plain, capability: stock.check }]\n").await?;
+        api.apply(
+            "name: call\nversion: 1.0.0\nsystems: { plain: {} }\nworkflow_steps: [{ name: ask, owner: plain, capability: stock.check }]\n",
+        )
+        .await?;
         let responder = Responder::start(&coordinator.setup().worker_url(), "plain", "stock.check", |_| Reply::Result(json!({}))).await?;
         let (id, trace_id) = submit(&api, "call", json!({}), None).await?;
         api.finished_as(&id, "succeeded").await?;

@@ -295,7 +295,12 @@ fn each_timeout_ends_what_it_limits() {
         let coordinator = Setup::embedded(stage).start(stage).await?;
         let api = coordinator.api.clone();
         api.apply(&single("runs", "conformance.sleep", ", timeout: { running: 300ms }, retry: { base: 1ms, max_attempts: 2 }")).await?;
-        api.apply(&single("ever", "conformance.fail", ", timeout: { total: 900ms }, retry: { kind: fixed, base: 250ms, jitter: none, max_attempts: 100 }")).await?;
+        api.apply(&single(
+            "ever",
+            "conformance.fail",
+            ", timeout: { total: 900ms }, retry: { kind: fixed, base: 250ms, jitter: none, max_attempts: 100 }",
+        ))
+        .await?;
         api.apply(&(single("whole", "conformance.sleep", "") + "timeout: 500ms\n")).await?;
         for language in Language::ALL {
             let mut worker = coordinator.worker(stage, language, "only").await?;
@@ -314,7 +319,8 @@ fn each_timeout_ends_what_it_limits() {
             let task = single_step_ends(&api, "whole", json!({ "ms": 600_000 }), "timed_out", "task.timeout").await?;
             ensure!((500..4_000).contains(&took(&task)), "{language:?}: {task:#}");
             // None of the handlers that were given up holds its slot.
-            until_true("the slots are free again", SOON, async || Ok(api.workers().await?.iter().all(|known| known["running"] == 0))).await?;
+            until_true("the slots are free again", SOON, async || Ok(api.workers().await?.iter().all(|known| known["running"] == 0)))
+                .await?;
             worker.stop(SOON).await?;
         }
         Ok(())
@@ -360,7 +366,8 @@ fn what_breaks_a_contract_is_never_passed_on() {
         for language in Language::ALL {
             let mut worker = coordinator.worker(stage, language, "only").await?;
             // The worker's own schema forbids what the mapping gives: the handler is never asked.
-            let task = single_step_ends(&api, "strict", json!({ "order_id": "o", "n": "three" }), "contract", "contract.input_violated").await?;
+            let task =
+                single_step_ends(&api, "strict", json!({ "order_id": "o", "n": "three" }), "contract", "contract.input_violated").await?;
             ensure!(task["failure"]["details"]["violations"][0]["pointer"] == "/number", "{language:?}: {task:#}");
             // A mapping that finds nothing to map.
             single_step_ends(&api, "strict", json!({ "order_id": "o" }), "contract", "expression.failed").await?;

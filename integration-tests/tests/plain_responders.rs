@@ -11,7 +11,9 @@ use tasker_integration_tests::stage::{Language, Stage, on_stage};
 use tasker_integration_tests::until::{SOON, until_true};
 
 fn single(name: &str, more: &str) -> String {
-    format!("name: {name}\nversion: 1.0.0\nsystems: {{ plain: {{}} }}\nworkflow_steps:\n  - {{ name: step, owner: plain, capability: stock.check{more} }}\n")
+    format!(
+        "name: {name}\nversion: 1.0.0\nsystems: {{ plain: {{}} }}\nworkflow_steps:\n  - {{ name: step, owner: plain, capability: stock.check{more} }}\n"
+    )
 }
 
 async fn check(stage: &Stage, coordinator: &mut Coordinator, accepted: &[String]) -> Result<()> {
@@ -30,7 +32,9 @@ fn the_distributed_order_manifest_runs_unchanged() {
         api.apply(&manifest).await?;
         // Each answers with what it was asked, so that the order of the journey can be seen.
         let play = |system: &'static str, capability: &'static str| {
-            Responder::start(&url, system, capability, move |asked| Reply::Result(json!({ "by": capability, "order": asked.input["order"] })))
+            Responder::start(&url, system, capability, move |asked| {
+                Reply::Result(json!({ "by": capability, "order": asked.input["order"] }))
+            })
         };
         let systems = [
             play("rails_app", "Orders.ValidateOrderHandler").await?,
@@ -84,7 +88,7 @@ fn a_request_says_which_attempt_it_is_and_carries_the_trace() {
             ensure!(request.header("Tasker-Task-Id") == id && request.header("Tasker-Step") == "step", "{request:?}");
             ensure!(request.header("Tasker-Attempt") == (place + 1).to_string(), "{request:?}");
             let parts: Vec<&str> = request.header("traceparent").split('-').collect();
-            ensure!(parts.len() == 4 && Value::from(parts[1]) == task["trace_id"] && parts[3] == "01", "{request:?}");
+            ensure!(parts.len() == 4 && task["trace_id"] == parts[1] && parts[3] == "01", "{request:?}");
         }
         let key = asked[0].header("Tasker-Idempotency-Key");
         ensure!(!key.is_empty() && key == asked[1].header("Tasker-Idempotency-Key"), "the idempotency key is not stable: {asked:?}");
@@ -102,16 +106,37 @@ fn an_answer_may_be_an_error_of_either_kind() {
         api.apply(&single("fails", ", retry: { kind: fixed, base: 1ms, jitter: none, max_attempts: 2 }")).await?;
         // What is answered is what was submitted.
         let _responder = Responder::start(&coordinator.setup().worker_url(), "plain", "stock.check", |asked| {
-            let names = ["Nats-Service-Error-Code", "Nats-Service-Error", "Tasker-Error-Code", "Tasker-Error-Kind", "Tasker-Retry-After-Ms"];
+            let names =
+                ["Nats-Service-Error-Code", "Nats-Service-Error", "Tasker-Error-Code", "Tasker-Error-Kind", "Tasker-Retry-After-Ms"];
             let headers = names.into_iter().filter_map(|name| Some((name, asked.input["headers"][name].as_str()?.to_owned())));
             Reply::Error(headers.collect(), json!({ "sku": "b" }))
         })
         .await?;
         let table = [
-            (json!({ "Nats-Service-Error-Code": "404", "Nats-Service-Error": "gone", "Tasker-Error-Code": "out_of_stock" }), "permanent", Some("out_of_stock"), 1),
-            (json!({ "Nats-Service-Error-Code": "503", "Nats-Service-Error": "busy", "Tasker-Error-Code": "busy" }), "retryable", Some("busy"), 2),
-            (json!({ "Nats-Service-Error-Code": "400", "Nats-Service-Error": "odd", "Tasker-Error-Kind": "retryable", "Tasker-Retry-After-Ms": "300" }), "retryable", None, 2),
-            (json!({ "Nats-Service-Error-Code": "500", "Nats-Service-Error": "never", "Tasker-Error-Kind": "permanent" }), "permanent", None, 1),
+            (
+                json!({ "Nats-Service-Error-Code": "404", "Nats-Service-Error": "gone", "Tasker-Error-Code": "out_of_stock" }),
+                "permanent",
+                Some("out_of_stock"),
+                1,
+            ),
+            (
+                json!({ "Nats-Service-Error-Code": "503", "Nats-Service-Error": "busy", "Tasker-Error-Code": "busy" }),
+                "retryable",
+                Some("busy"),
+                2,
+            ),
+            (
+                json!({ "Nats-Service-Error-Code": "400", "Nats-Service-Error": "odd", "Tasker-Error-Kind": "retryable", "Tasker-Retry-After-Ms": "300" }),
+                "retryable",
+                None,
+                2,
+            ),
+            (
+                json!({ "Nats-Service-Error-Code": "500", "Nats-Service-Error": "never", "Tasker-Error-Kind": "permanent" }),
+                "permanent",
+                None,
+                1,
+            ),
         ];
         let mut accepted = Vec::new();
         for (headers, kind, code, attempts) in table {
@@ -119,7 +144,10 @@ fn an_answer_may_be_an_error_of_either_kind() {
             let task = api.finished_as(&id, "failed").await?;
             let failure = &task["failure"];
             ensure!(failure["kind"] == kind && code.is_none_or(|code| failure["code"] == code), "{headers}: {failure:#}");
-            ensure!(failure["message"] == headers["Nats-Service-Error"] && failure["details"] == json!({ "sku": "b" }), "{headers}: {failure:#}");
+            ensure!(
+                failure["message"] == headers["Nats-Service-Error"] && failure["details"] == json!({ "sku": "b" }),
+                "{headers}: {failure:#}"
+            );
             let tried = step(&task, "step")?["attempts"].as_array().context("attempts")?;
             ensure!(tried.len() == attempts, "{headers}: {task:#}");
             if headers["Tasker-Retry-After-Ms"].is_string() {
@@ -189,14 +217,19 @@ fn a_result_that_breaks_the_contract_of_the_manifest_is_not_recorded() {
                         workflow_steps:\n  - { name: step, owner: plain, capability: stock.check }\n  \
                         - { name: after, owner: plain, capability: stock.check, depends_on: step }\n";
         api.apply(manifest).await?;
-        let _responder = Responder::start(&coordinator.setup().worker_url(), "plain", "stock.check", |asked| match asked.input["say"].as_str() {
-            Some("undeclared") => {
-                let headers = vec![("Nats-Service-Error-Code", "400".to_owned()), ("Nats-Service-Error", "no".to_owned()), ("Tasker-Error-Code", "never_heard_of".to_owned())];
-                Reply::Error(headers, json!({}))
-            }
-            _ => Reply::Result(asked.input["give"].clone()),
-        })
-        .await?;
+        let _responder =
+            Responder::start(&coordinator.setup().worker_url(), "plain", "stock.check", |asked| match asked.input["say"].as_str() {
+                Some("undeclared") => {
+                    let headers = vec![
+                        ("Nats-Service-Error-Code", "400".to_owned()),
+                        ("Nats-Service-Error", "no".to_owned()),
+                        ("Tasker-Error-Code", "never_heard_of".to_owned()),
+                    ];
+                    Reply::Error(headers, json!({}))
+                }
+                _ => Reply::Result(asked.input["give"].clone()),
+            })
+            .await?;
         let table = [
             (json!({ "give": { "left": "many" } }), "contract.result_violated"),
             (json!({ "give": null }), "contract.result_violated"),
@@ -231,7 +264,11 @@ fn a_retry_of_a_failed_task_keeps_what_had_succeeded() {
         let is_broken = broken.clone();
         let charge = Responder::start(&url, "plain", "card.charge", move |_| {
             if is_broken.load(Ordering::Relaxed) {
-                let headers = vec![("Nats-Service-Error-Code", "400".to_owned()), ("Nats-Service-Error", "declined".to_owned()), ("Tasker-Error-Code", "card_declined".to_owned())];
+                let headers = vec![
+                    ("Nats-Service-Error-Code", "400".to_owned()),
+                    ("Nats-Service-Error", "declined".to_owned()),
+                    ("Tasker-Error-Code", "card_declined".to_owned()),
+                ];
                 Reply::Error(headers, Value::Null)
             } else {
                 Reply::Result(json!({ "payment": "p-1" }))
@@ -246,7 +283,10 @@ fn a_retry_of_a_failed_task_keeps_what_had_succeeded() {
         let second = answer.body["id"].as_str().context("an id")?.to_owned();
         let task = api.finished_as(&second, "succeeded").await?;
         ensure!(task["origin"] == first.as_str() && second != first, "{task:#}");
-        ensure!(step(&task, "reserve")?["attempt"] == 0 && step(&task, "reserve")?["result"] == json!({ "reservation": "r-1" }), "{task:#}");
+        ensure!(
+            step(&task, "reserve")?["attempt"] == 0 && step(&task, "reserve")?["result"] == json!({ "reservation": "r-1" }),
+            "{task:#}"
+        );
         ensure!(reserve.asked().len() == 1, "the step that had succeeded was run again");
         ensure!(charge.asked().len() == 2 && charge.asked()[1].input == json!({ "for": "r-1" }), "{:?}", charge.asked());
         // The failed task stays as it was (P9), and only a failed or cancelled one can be retried.

@@ -41,7 +41,8 @@ fn files(folder: &str) -> BTreeSet<String> {
 
 fn source_files() -> Vec<String> {
     let all = FOLDERS.iter().flat_map(|folder| files(folder));
-    let has_extension = |path: &String| EXTENSIONS.iter().any(|extension| Path::new(path).extension().is_some_and(|found| found == *extension));
+    let has_extension =
+        |path: &String| EXTENSIONS.iter().any(|extension| Path::new(path).extension().is_some_and(|found| found == *extension));
     all.filter(has_extension).collect()
 }
 
@@ -73,7 +74,9 @@ fn code_of(folder: &str) -> Vec<(String, Source)> {
         })
         .collect();
     let for_tests: Vec<PathBuf> = sources.iter().flat_map(|(path, source)| modules_of(path, &source.test_modules)).collect();
-    sources.retain(|(path, _)| !for_tests.iter().any(|module| Path::new(path) == module.with_extension("rs") || Path::new(path).starts_with(module)));
+    sources.retain(|(path, _)| {
+        !for_tests.iter().any(|module| Path::new(path) == module.with_extension("rs") || Path::new(path).starts_with(module))
+    });
     sources
 }
 

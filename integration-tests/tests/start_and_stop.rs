@@ -72,7 +72,8 @@ fn dev_throws_its_data_away_and_keeps_what_it_is_told_to_keep() {
         let mut process = stage.start("tasker dev", &place::tasker(), &arguments, &[("TMPDIR", &directory)])?;
         let holds = || Ok(std::fs::read_dir(&temporary)?.count() > 0);
         until_true("the throw-away database is there", SOON, async || holds()).await?;
-        until_true("the banner is printed", SOON, async || Ok(process.log().lines().iter().any(|line| line.contains("thrown away")))).await?;
+        until_true("the banner is printed", SOON, async || Ok(process.log().lines().iter().any(|line| line.contains("thrown away"))))
+            .await?;
         ensure!(process.stop(SOON).await? == 0);
         ensure!(!holds()?, "the throw-away data is still there after the end");
         let data = stage.path("kept/deep");
@@ -164,7 +165,8 @@ fn a_worker_that_is_stopped_finishes_what_it_holds() {
             ensure!(code == 0, "the worker in {language:?} ended with {code}");
             let task = api.finished_as(&id, "succeeded").await?;
             ensure!(step(&task, "sleep")?["attempt"] == 1, "{language:?}: the attempt was lost: {task:#}");
-            until_true("the worker is gone", SOON, async || Ok(!api.workers().await?.iter().any(|worker| worker["system"] == "sleeper"))).await?;
+            until_true("the worker is gone", SOON, async || Ok(!api.workers().await?.iter().any(|worker| worker["system"] == "sleeper")))
+                .await?;
         }
         Ok(())
     });

@@ -62,7 +62,9 @@ fn code(text: &str) -> ErrorCode {
 mod tests {
     use super::*;
 
-    fn read(body: &'static str, headers: &[(&str, &str)]) -> CallOutcome {
+    type Headers = &'static [(&'static str, &'static str)];
+
+    fn read(body: &'static str, headers: Headers) -> CallOutcome {
         outcome(Bytes::from_static(body.as_bytes()), |name| {
             headers.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         })
@@ -77,7 +79,7 @@ mod tests {
 
     #[test]
     fn micro_headers_make_an_error_and_own_headers_say_more() {
-        let table: [(&[(&str, &str)], FailureKind, &str); 5] = [
+        let table: [(Headers, FailureKind, &str); 5] = [
             (&[("Nats-Service-Error-Code", "404"), ("Nats-Service-Error", "none")], FailureKind::Permanent, "responder.error_404"),
             (&[("Nats-Service-Error-Code", "503")], FailureKind::Retryable, "responder.error_503"),
             (&[("Nats-Service-Error", "no code")], FailureKind::Retryable, "responder.error"),

@@ -84,7 +84,8 @@ impl Declared {
         let targets = manifest.get("target").and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::values);
         for part in targets.filter_map(toml::Value::as_table).chain([&manifest]) {
             // A renamed dependency is what it was before it was renamed.
-            let real = |(name, value): (&String, &toml::Value)| value.get("package").and_then(toml::Value::as_str).unwrap_or(name).to_owned();
+            let real =
+                |(name, value): (&String, &toml::Value)| value.get("package").and_then(toml::Value::as_str).unwrap_or(name).to_owned();
             let section = |name: &str| part.get(name).and_then(toml::Value::as_table).into_iter().flatten().map(real);
             declared.uses.extend(section("dependencies").chain(section("build-dependencies")));
             declared.tests_use.extend(section("dev-dependencies"));
@@ -170,7 +171,11 @@ mod tests {
         found.sort();
         assert_eq!(
             found,
-            ["`tasker-cli` may not use `tasker-engine`", "`tasker-cli` may not use `tasker-proto`", "`tasker-cli` may not use `tasker-store`"]
+            [
+                "`tasker-cli` may not use `tasker-engine`",
+                "`tasker-cli` may not use `tasker-proto`",
+                "`tasker-cli` may not use `tasker-store`"
+            ]
         );
     }
 

@@ -17,8 +17,21 @@ const DRAWERS: &[&str] = &["common", "util", "utils", "helper", "helpers", "shar
 pub const PURE: &[&str] = &["tasker-engine", "tasker-manifest", "tasker-registry", "tasker-scheduler"];
 
 /// What a pure room may take from outside the house: values and text, nothing that acts.
-const PURE_MAY_USE: &[&str] =
-    &["bytes", "cel", "granit-parser", "hex", "jiff", "jsonschema", "proptest", "serde", "serde_json", "sha2", "smallvec", "thiserror", "fixedbitset"];
+const PURE_MAY_USE: &[&str] = &[
+    "bytes",
+    "cel",
+    "granit-parser",
+    "hex",
+    "jiff",
+    "jsonschema",
+    "proptest",
+    "serde",
+    "serde_json",
+    "sha2",
+    "smallvec",
+    "thiserror",
+    "fixedbitset",
+];
 
 /// Where pure code would touch the world, chance or the clock.
 const IMPURE: &[&[&str]] = &[
@@ -58,14 +71,16 @@ fn finding(rule: &'static str, place: impl Into<String>, says: impl Into<String>
 pub fn check_length(place: &str, text: &str) -> Option<Finding> {
     let lines = text.lines().count();
     let excepted = LONG.iter().any(|(path, _)| *path == place);
-    (lines > LINES_MAX && !excepted)
-        .then(|| finding("file length", place, format!("{lines} lines, at most {LINES_MAX}; split it, or state the exception with its reason")))
+    (lines > LINES_MAX && !excepted).then(|| {
+        finding("file length", place, format!("{lines} lines, at most {LINES_MAX}; split it, or state the exception with its reason"))
+    })
 }
 
 /// The names along a path.
 pub fn check_name(place: &str) -> Option<Finding> {
     let stem = |part: &str| part.split('.').next().unwrap_or(part).to_lowercase();
-    let drawer = place.split('/').map(stem).find(|part| DRAWERS.iter().any(|drawer| part == drawer || part.ends_with(&format!("_{drawer}"))));
+    let drawer =
+        place.split('/').map(stem).find(|part| DRAWERS.iter().any(|drawer| part == drawer || part.ends_with(&format!("_{drawer}"))));
     drawer.map(|name| finding("name", place, format!("`{name}` names a drawer; name the thing inside")))
 }
 
@@ -76,7 +91,9 @@ pub fn check_unwrap(place: &str, source: &Source) -> Vec<Finding> {
         texts == [".", "unwrap", "(", ")"]
     });
     called
-        .map(|four| finding("unwrap", format!("{place}:{}", four[0].line), "`unwrap` outside tests; use `expect` with the reason it cannot fail"))
+        .map(|four| {
+            finding("unwrap", format!("{place}:{}", four[0].line), "`unwrap` outside tests; use `expect` with the reason it cannot fail")
+        })
         .collect()
 }
 
@@ -128,7 +145,9 @@ mod tests {
 
     #[test]
     fn drawers_are_found_as_files_and_as_folders() {
-        for place in ["coordinator/engine/src/util.rs", "demo/shared/money.py", "worker-sdk/typescript/src/session_manager.ts", "a/Misc.test.ts"] {
+        for place in
+            ["coordinator/engine/src/util.rs", "demo/shared/money.py", "worker-sdk/typescript/src/session_manager.ts", "a/Misc.test.ts"]
+        {
             assert!(check_name(place).is_some(), "{place}");
         }
         for place in ["coordinator/engine/src/utility_rate.rs", "demo/driver/client.py", "worker-sdk/rust/src/step.rs"] {

@@ -292,7 +292,8 @@ mod tests {
         let text = "fn a() {} #[cfg(test)] mod tests { fn b() { x.unwrap() } } #[test] fn c() {} #[cfg(test)] mod sample; \
                     #[cfg(not(test))] fn d() {} #[cfg(all(test, unix))] use e;";
         let source = Source::read(text);
-        let kept: Vec<&str> = source.tokens.iter().map(|token| token.text.as_str()).filter(|word| word.len() == 1 && is_word(word)).collect();
+        let kept: Vec<&str> =
+            source.tokens.iter().map(|token| token.text.as_str()).filter(|word| word.len() == 1 && is_word(word)).collect();
         assert_eq!(kept, ["a", "d"]);
         assert_eq!(source.test_modules, ["sample"]);
     }

@@ -272,7 +272,7 @@ def test_a_traceparent_is_read() -> None:
 @step("kit.log")
 async def write(inp: dict, ctx: Context) -> None:
     ctx.log.info("checking %s", "it", sku="A", message="not this", task_id="nor this")
-    logging.getLogger("a.library").warning("deep inside")
+    logging.getLogger("a.package").warning("deep inside")
 
 
 async def test_every_line_logged_in_a_handler_carries_its_ids() -> None:
