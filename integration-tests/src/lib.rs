@@ -12,6 +12,7 @@ pub mod place;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod raw;
 pub mod responder;
 pub mod stage;
 pub mod until;
