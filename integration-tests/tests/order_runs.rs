@@ -363,12 +363,15 @@ fn what_breaks_a_contract_is_never_passed_on() {
         let problem = answer.problem(422, "input.violated")?;
         ensure!(problem["errors"][0]["pointer"].as_str().is_some_and(|pointer| pointer.ends_with("/order_id")), "{problem:#}");
         api.apply(&single("wrong", "conformance.wrong", ", input: {}")).await?;
+        api.apply(&single("unordered", "conformance.echo", ", input: { text: \"${ task.input.m.map(k, k)[0] }\", number: 1 }")).await?;
         for language in Language::ALL {
             let mut worker = coordinator.worker(stage, language, "only").await?;
             // The worker's own schema forbids what the mapping gives: the handler is never asked.
             let task =
                 single_step_ends(&api, "strict", json!({ "order_id": "o", "n": "three" }), "contract", "contract.input_violated").await?;
             ensure!(task["failure"]["details"]["violations"][0]["pointer"] == "/number", "{language:?}: {task:#}");
+            // A mapping whose value would depend on the order of an object's members, which have none.
+            single_step_ends(&api, "unordered", json!({ "m": { "a": 1, "b": 2, "c": 3 } }), "contract", "expression.failed").await?;
             // A mapping that finds nothing to map.
             single_step_ends(&api, "strict", json!({ "order_id": "o" }), "contract", "expression.failed").await?;
             // A handler that breaks its own promise is caught by its SDK.
@@ -418,7 +421,7 @@ fn the_command_line_submits_waits_and_says_by_its_exit_code_what_became_of_it() 
             (&["workflow", "apply", &file], 0),
             (&["workflow", "apply", &echo], 0),
             (&["task", "submit", "echo", "--input", r#"{"text":"x","number":1}"#, "--wait"], 0),
-            (&["task", "submit", "echo", "--input-lines", &lines, "--wait"], 0),
+            (&["task", "submit", "echo", "--input-lines", &lines], 0),
             (&["task", "submit", "fails", "--input", r#"{"kind":"permanent","code":"card_declined"}"#, "--wait"], 6),
             (&["task", "submit", "unknown", "--input", "{}"], 3),
             (&["task", "submit"], 2),

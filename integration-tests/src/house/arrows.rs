@@ -55,6 +55,7 @@ const TABLE: &[Room] = &[
 const ADDED: &[(&str, &str, &str)] = &[
     ("tasker-api", "tasker-engine", "the answers of the operations are made of the engine's words: ids, events, failures"),
     ("tasker-api", "tasker-manifest", "applying a manifest answers with the checker's diagnostics"),
+    ("tasker-server", "tasker-worker", "`tasker bench` measures with real workers, which the same binary runs in processes of their own"),
 ];
 
 /// For the tests of a room: real servers.
