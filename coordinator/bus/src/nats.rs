@@ -108,7 +108,10 @@ impl Nats {
                 None => connect.token(user),
             };
         }
-        let addresses: Vec<&str> = servers.split(", ").collect();
+        let addresses: Vec<async_nats::ServerAddr> = servers
+            .split(", ")
+            .map(|address| address.parse().map_err(|_| ConnectError::Url(address.to_owned())))
+            .collect::<Result<_, _>>()?;
         let client = connect
             .connect(addresses)
             .await
