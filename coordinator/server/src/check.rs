@@ -2,6 +2,7 @@
 
 use crate::args::Check;
 use anyhow::Context;
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ impl Findings {
 }
 
 /// Runs the check; the exit code is 0 if every promise was kept.
-pub async fn run(given: Check) -> anyhow::Result<ExitCode> {
+pub async fn run(given: Check, output: tasker_cli::Format) -> anyhow::Result<ExitCode> {
     let store = tasker_store::open(&given.database_url, tasker_store::Options::new("tasker debug check"))
         .await
         .map_err(|error| anyhow::anyhow!("[{}]: {error}", error.code()))?;
@@ -58,7 +59,10 @@ pub async fn run(given: Check) -> anyhow::Result<ExitCode> {
     };
     let findings = examine(&*store, &accepted, given.all_finished).await?;
     store.close().await;
-    print(&findings);
+    match output {
+        tasker_cli::Format::Table => print(&findings),
+        tasker_cli::Format::Json | tasker_cli::Format::Yaml | tasker_cli::Format::Jsonl => print_json(&findings),
+    }
     Ok(if findings.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -180,4 +184,19 @@ fn print(findings: &Findings) {
             }
         }
     }
+}
+
+/// The same for programs; JSON is YAML, too.
+fn print_json(findings: &Findings) {
+    let promises = PROMISES.iter().map(|(promise, says)| {
+        let violations = findings.violations.get(promise).cloned().unwrap_or_default();
+        json!({ "promise": promise, "says": says, "kept": violations.is_empty(), "violations": violations })
+    });
+    let report = json!({
+        "tasks": findings.tasks,
+        "journal_rows": findings.rows,
+        "events": findings.events,
+        "promises": promises.collect::<Vec<_>>(),
+    });
+    println!("{report:#}");
 }

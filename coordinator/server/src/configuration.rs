@@ -3,6 +3,7 @@
 use crate::args::Given;
 use anyhow::{Context, bail};
 use serde::Deserialize;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -195,8 +196,18 @@ pub fn check(given: &Given) -> anyhow::Result<ExitCode> {
 }
 
 /// `tasker config show`.
-pub fn show(given: &Given) -> anyhow::Result<ExitCode> {
+pub fn show(given: &Given, output: tasker_cli::Format) -> anyhow::Result<ExitCode> {
     let layers = layers(given)?;
+    if !matches!(output, tasker_cli::Format::Table) {
+        let settings = SETTINGS.iter().map(|setting| {
+            let (value, source) = layers.get(setting.name).map_or((None, "default"), |(value, source)| (Some(value), source.as_str()));
+            let value = value.map(|value| if setting.secret { redact(value) } else { value.clone() });
+            (setting.name.to_owned(), json!({ "value": value, "source": source, "meaning": setting.meaning }))
+        });
+        // JSON is YAML, too.
+        println!("{:#}", serde_json::Value::Object(settings.collect()));
+        return Ok(ExitCode::SUCCESS);
+    }
     for setting in SETTINGS {
         let (value, source) = match layers.get(setting.name) {
             Some((value, source)) => (if setting.secret { redact(value) } else { value.clone() }, source.as_str()),

@@ -34,8 +34,8 @@ async fn run(cli: Cli) -> ExitCode {
         TopCommand::Dev(dev) => coordinator::dev(dev).await,
         TopCommand::Server(server) => coordinator::server(server).await,
         TopCommand::Config(ConfigCommand::Check(given)) => configuration::check(&given),
-        TopCommand::Config(ConfigCommand::Show(given)) => configuration::show(&given),
-        TopCommand::Debug(DebugCommand::Check(given)) => check::run(given).await,
+        TopCommand::Config(ConfigCommand::Show(given)) => configuration::show(&given, cli.global.output),
+        TopCommand::Debug(DebugCommand::Check(given)) => check::run(given, cli.global.output).await,
         TopCommand::Debug(DebugCommand::Ask(question)) => {
             return tasker_cli::run_as(Cli::command(), tasker_cli::Command::Debug(question), cli.global).await;
         }
