@@ -51,7 +51,11 @@ fn a_manifest_that_is_not_acceptable_is_refused_with_place_reason_and_cure() {
             let diagnostics = problem["diagnostics"].as_array().context("diagnostics")?;
             let found = diagnostics.iter().find(|diagnostic| diagnostic["code"] == code);
             // An expression that names what does not exist has a code of its own, depending on what it names.
-            let found = found.or_else(|| diagnostics.first().filter(|first| code == "manifest.bad_expression" && first["code"].as_str().is_some_and(|code| code.starts_with("manifest.un"))));
+            let found = found.or_else(|| {
+                diagnostics.first().filter(|first| {
+                    code == "manifest.bad_expression" && first["code"].as_str().is_some_and(|code| code.starts_with("manifest.un"))
+                })
+            });
             let Some(found) = found else { anyhow::bail!("expected `{code}`: {diagnostics:#?}") };
             ensure!(found["line"].as_u64() > Some(0) && found["column"].as_u64() > Some(0), "`{code}` has no place: {found:#}");
             ensure!(found["message"].as_str().is_some_and(|message| !message.is_empty()), "`{code}` has no reason: {found:#}");
@@ -65,7 +69,9 @@ fn a_manifest_that_is_not_acceptable_is_refused_with_place_reason_and_cure() {
         let answer = api.request(Method::POST, "/v1/workflows", &headers, vec![0xff, 0xfe, 0x00, 0x80]).await?;
         ensure!(answer.status == 400 || answer.status == 422, "bytes that are not text: {answer:?}");
         // An alias that multiplies: a few lines that would be a gigabyte.
-        let bomb: String = (0..9).map(|n| format!("a{}: &a{} [{}]\n", n + 1, n + 1, vec![if n == 0 { "1".to_owned() } else { format!("*a{n}") }; 9].join(","))).collect();
+        let bomb: String = (0..9)
+            .map(|n| format!("a{}: &a{} [{}]\n", n + 1, n + 1, vec![if n == 0 { "1".to_owned() } else { format!("*a{n}") }; 9].join(",")))
+            .collect();
         let began = Instant::now();
         api.try_apply(&bomb).await?.problem(422, "manifest.invalid")?;
         ensure!(began.elapsed() < Duration::from_secs(5), "the aliases were written out");
@@ -206,7 +212,8 @@ fn a_coordinator_that_cannot_start_says_why_and_what_to_do() {
         // A file where a directory is needed: nobody can write below it, not even root.
         std::fs::write(stage.path("file"), "")?;
         let below = stage.path("file/tasker.db").display().to_string();
-        cannot_start(stage, &fresh().database(format!("sqlite:{below}")).arguments(), &[], "database.unwritable_directory", &["file"]).await?;
+        cannot_start(stage, &fresh().database(format!("sqlite:{below}")).arguments(), &[], "database.unwritable_directory", &["file"])
+            .await?;
         let data = stage.path("file/data").display().to_string();
         let dev = ["dev", "--http-port", "0", "--nats-port", "0", "--data", &data].map(str::to_owned);
         cannot_start(stage, &dev, &[], "data.unwritable", &[&data]).await?;
@@ -222,9 +229,17 @@ fn a_coordinator_that_cannot_start_says_why_and_what_to_do() {
         std::fs::write(&file, "databse_url = 'sqlite:x.db'\n")?;
         let config = ["server".to_owned(), "--config".to_owned(), file.display().to_string()];
         cannot_start(stage, &config, &[], "config.unknown_key", &["databse_url", "database_url", "tasker.toml"]).await?;
-        cannot_start(stage, &["server".to_owned()], &[], "config.missing", &["database_url", "--database-url", "TASKER_DATABASE_URL"]).await?;
+        cannot_start(stage, &["server".to_owned()], &[], "config.missing", &["database_url", "--database-url", "TASKER_DATABASE_URL"])
+            .await?;
         cannot_start(stage, &fresh().arguments(), &[("TASKER_LEASE", "1s")], "config.out_of_range", &["lease", "heartbeat"]).await?;
-        cannot_start(stage, &fresh().arguments(), &[("TASKER_HEARTBEAT", "often")], "config.malformed", &["heartbeat", "often", "TASKER_HEARTBEAT"]).await?;
+        cannot_start(
+            stage,
+            &fresh().arguments(),
+            &[("TASKER_HEARTBEAT", "often")],
+            "config.malformed",
+            &["heartbeat", "often", "TASKER_HEARTBEAT"],
+        )
+        .await?;
 
         // None of it has disturbed the one that runs.
         ensure!(running.api.is_ready().await, "the first coordinator is no longer ready");

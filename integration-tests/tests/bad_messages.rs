@@ -60,7 +60,9 @@ fn a_reply_is_believed_once_from_its_owner_with_its_token_and_in_time() {
         let other_step = proto::StepReply { step_name: "refund".into(), ..good.clone() };
         // Well formed, and nobody's.
         let other_task = proto::StepReply { task_id: format!("{}z", &id[..id.len() - 1]), ..good.clone() };
-        for (what, reply) in [("wrong token", wrong_token), ("other attempt", other_attempt), ("other step", other_step), ("other task", other_task)] {
+        for (what, reply) in
+            [("wrong token", wrong_token), ("other attempt", other_attempt), ("other step", other_step), ("other task", other_task)]
+        {
             assert_refused(what, &bank.reply(asked.shard, reply).await.context(what)?, "reply.forged")?;
             assert_running_with(&api, &id, events).await?;
         }
@@ -79,7 +81,12 @@ fn a_reply_is_believed_once_from_its_owner_with_its_token_and_in_time() {
         // Replies that are not well formed.
         let with = |outcome: Option<Outcome>| proto::StepReply { outcome, ..good.clone() };
         let failure = |kind: i32, code: &str, details: &[u8]| {
-            with(Some(Outcome::Failure(proto::Failure { kind, code: code.into(), details: details.to_vec().into(), ..proto::Failure::default() })))
+            with(Some(Outcome::Failure(proto::Failure {
+                kind,
+                code: code.into(),
+                details: details.to_vec().into(),
+                ..proto::Failure::default()
+            })))
         };
         for (what, reply) in [
             ("no outcome", with(None)),
@@ -96,7 +103,10 @@ fn a_reply_is_believed_once_from_its_owner_with_its_token_and_in_time() {
         }
 
         // Now the truth; then the same again, then something else.
-        ensure!(bank.reply(asked.shard, good.clone()).await?.disposition() == ReplyDisposition::Recorded, "the good reply was not recorded");
+        ensure!(
+            bank.reply(asked.shard, good.clone()).await?.disposition() == ReplyDisposition::Recorded,
+            "the good reply was not recorded"
+        );
         let task = api.finished_as(&id, "succeeded").await?;
         ensure!(bank.reply(asked.shard, good).await?.disposition() == ReplyDisposition::Repeated, "the identical reply");
         for _ in 0..2 {
@@ -104,7 +114,10 @@ fn a_reply_is_believed_once_from_its_owner_with_its_token_and_in_time() {
             ensure!(other.disposition() == ReplyDisposition::Conflicting, "{other:?}");
         }
         let after = api.task(&id).await?;
-        ensure!(after["result"] == task["result"] && after["finished_at"] == task["finished_at"], "a late reply changed the result: {after:#}");
+        ensure!(
+            after["result"] == task["result"] && after["finished_at"] == task["finished_at"],
+            "a late reply changed the result: {after:#}"
+        );
         let conflicts = api.events(&id).await?.iter().filter(|event| event["event"] == "reply_conflicted").count();
         ensure!(conflicts == 1, "the conflict is in the history {conflicts} times");
 
@@ -141,8 +154,14 @@ fn a_hello_that_cannot_work_is_refused_with_its_code() {
             (with(&|hello| hello.capabilities[0].name = "not a name".into()), "worker.capability_malformed"),
             (with(&|hello| hello.capabilities[0].input_schema = "{".into()), "worker.schema_invalid"),
             (with(&|hello| hello.capabilities[0].result_schema = r#"{"type":"nothing"}"#.into()), "worker.schema_invalid"),
-            (with(&|hello| hello.capabilities[0].input_schema = r#"{"$ref":"http://127.0.0.1:1/schema.json"}"#.into()), "worker.schema_invalid"),
-            (with(&|hello| hello.capabilities[0].errors.push(proto::ErrorContract { code: "No Code".into(), ..Default::default() })), "worker.error_code_malformed"),
+            (
+                with(&|hello| hello.capabilities[0].input_schema = r#"{"$ref":"http://127.0.0.1:1/schema.json"}"#.into()),
+                "worker.schema_invalid",
+            ),
+            (
+                with(&|hello| hello.capabilities[0].errors.push(proto::ErrorContract { code: "No Code".into(), ..Default::default() })),
+                "worker.error_code_malformed",
+            ),
             (with(&|hello| hello.capabilities = vec![hello.capabilities[0].clone(); 1_001]), "worker.too_many_capabilities"),
         ];
         for (hello, code) in table {
@@ -169,7 +188,9 @@ fn unreadable_messages_change_nothing() {
         let noise = RawWorker::connect(&url, "bank", "noise-session").await?;
         let large = vec![0xff; 900 * 1024];
         let bodies: [&[u8]; 5] = [b"", b"{\"json\":true}", &[0xff; 64], &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f], &large];
-        for tail in ["hello", "poll", "beat", "reply.0", "reply.999999", "reply.x", "reply", "bogus", "to.noise-session", "call.card.charge"] {
+        for tail in
+            ["hello", "poll", "beat", "reply.0", "reply.999999", "reply.x", "reply", "bogus", "to.noise-session", "call.card.charge"]
+        {
             for body in bodies {
                 noise.say_bytes(tail, body.to_vec()).await?;
             }

@@ -132,6 +132,25 @@ fn a_stop_does_not_wait_longer_than_it_is_told_and_the_attempt_goes_on_afterward
 }
 
 #[test]
+fn a_stop_does_not_wait_for_a_step_that_nobody_has_taken() {
+    on_stage(async |stage| {
+        let mut coordinator = Setup::embedded(stage).start(stage).await?;
+        let api = coordinator.api.clone();
+        api.apply(NAP).await?;
+        let id = api.submit("nap", json!({ "ms": 1 })).await?;
+        until_true("somebody was looked for", SOON, async || {
+            let why = api.get(&format!("/v1/tasks/{id}/why")).await?.ok()?;
+            Ok(why["items"][0]["text"].as_str().is_some_and(|text| text.contains("no plain responder answered")))
+        })
+        .await?;
+        let asked = Instant::now();
+        coordinator.stop().await?;
+        ensure!(asked.elapsed() < Duration::from_secs(3), "the stop waited {:?} for nobody", asked.elapsed());
+        Ok(())
+    });
+}
+
+#[test]
 fn while_it_drains_submissions_are_refused_and_readiness_is_withdrawn() {
     on_stage(async |stage| {
         let mut coordinator = Setup::embedded(stage).start(stage).await?;
