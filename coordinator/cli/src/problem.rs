@@ -82,6 +82,8 @@ impl Problem {
             401 | 403 => Exit::Denied,
             404 => Exit::NotFound,
             409 => Exit::Conflict,
+            // A key that belongs to another submission is a conflict, although the standard's draft answers it with 422.
+            422 if self.code == "idempotency.key_reused" => Exit::Conflict,
             _ => Exit::Error,
         }
     }
@@ -206,6 +208,7 @@ mod tests {
         check(404, Exit::NotFound);
         check(409, Exit::Conflict);
         check(422, Exit::Error);
+        assert_eq!(read(422, &json!({"code": "idempotency.key_reused"})).exit(), Exit::Conflict);
         check(429, Exit::Error);
         check(503, Exit::Error);
         assert_eq!(read(503, &json!({"code": "outcome.unknown", "outcome": "unknown"})).exit(), Exit::OutcomeUnknown);

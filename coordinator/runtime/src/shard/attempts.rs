@@ -37,8 +37,9 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
+    /// Whether nobody works on anything: attempts that found no responder wait, and a restart takes them up again.
+    pub fn is_idle(&self) -> bool {
+        self.open.values().all(|open| open.carrier == Carrier::Parked)
     }
 
     pub fn len(&self) -> usize {

@@ -247,7 +247,7 @@ impl Shard {
     fn is_drained(&self) -> bool {
         let Some(draining) = &self.draining else { return false };
         let idle = self.in_flight.is_none() && self.group.is_empty();
-        idle && (self.attempts.is_empty() || Instant::now() >= draining.until)
+        idle && (self.attempts.is_idle() || Instant::now() >= draining.until)
     }
 
     /// The last things: what is projected, the bus flushed, the lease let go.
