@@ -113,7 +113,7 @@ async fn refusals_become_exit_codes() {
         (409, "task.already_finished", &["task", "cancel", "tsk_1"], Exit::Conflict),
         (409, "task.nothing_to_retry", &["task", "retry", "tsk_1"], Exit::Conflict),
         (403, "proxy.forbidden", &["worker", "list"], Exit::Denied),
-        (422, "idempotency.key_reused", &["task", "submit", "order", "--input", "1", "--key", "k"], Exit::Error),
+        (422, "idempotency.key_reused", &["task", "submit", "order", "--input", "1", "--key", "k"], Exit::Conflict),
     ];
     for (status, code, arguments, exit) in cases {
         let stage = Stage::start(move |_| problem(status, code, "because")).await;
