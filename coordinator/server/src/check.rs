@@ -174,13 +174,13 @@ fn results_fit(id: TaskId, entries: &[Entry], workflow: &Workflow, findings: &mu
 fn print(findings: &Findings) {
     let total: usize = findings.tasks.values().sum();
     let by_status: Vec<String> = findings.tasks.iter().map(|(status, count)| format!("{count} {status}")).collect();
-    println!("{total} tasks ({}), {} journal rows, {} events", by_status.join(", "), findings.rows, findings.events);
+    out!("{total} tasks ({}), {} journal rows, {} events", by_status.join(", "), findings.rows, findings.events);
     for (promise, says) in PROMISES {
         match findings.violations.get(promise) {
-            None => println!("  kept    {promise:<4} {says}"),
+            None => out!("  kept    {promise:<4} {says}"),
             Some(seen) => {
-                println!("  BROKEN  {promise:<4} {says}: {} violations", seen.len());
-                seen.iter().take(SHOWN).for_each(|one| println!("            {one}"));
+                out!("  BROKEN  {promise:<4} {says}: {} violations", seen.len());
+                seen.iter().take(SHOWN).for_each(|one| out!("            {one}"));
             }
         }
     }
@@ -198,5 +198,5 @@ fn print_json(findings: &Findings) {
         "events": findings.events,
         "promises": promises.collect::<Vec<_>>(),
     });
-    println!("{report:#}");
+    out!("{report:#}");
 }

@@ -191,7 +191,7 @@ fn layers(given: &Given) -> anyhow::Result<Layers> {
 /// `tasker config check`.
 pub fn check(given: &Given) -> anyhow::Result<ExitCode> {
     Configuration::load(given)?;
-    println!("the configuration is acceptable");
+    out!("the configuration is acceptable");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -205,7 +205,7 @@ pub fn show(given: &Given, output: tasker_cli::Format) -> anyhow::Result<ExitCod
             (setting.name.to_owned(), json!({ "value": value, "source": source, "meaning": setting.meaning }))
         });
         // JSON is YAML, too.
-        println!("{:#}", serde_json::Value::Object(settings.collect()));
+        out!("{:#}", serde_json::Value::Object(settings.collect()));
         return Ok(ExitCode::SUCCESS);
     }
     for setting in SETTINGS {
@@ -213,7 +213,7 @@ pub fn show(given: &Given, output: tasker_cli::Format) -> anyhow::Result<ExitCod
             Some((value, source)) => (if setting.secret { redact(value) } else { value.clone() }, source.as_str()),
             None => ("(not set)".to_owned(), "default"),
         };
-        println!("{:<22} {value:<44} # {source}; {}", setting.name, setting.meaning);
+        out!("{:<22} {value:<44} # {source}; {}", setting.name, setting.meaning);
     }
     Ok(ExitCode::SUCCESS)
 }

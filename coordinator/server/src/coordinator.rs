@@ -71,13 +71,13 @@ pub async fn dev(dev: Dev) -> anyhow::Result<ExitCode> {
         None => "thrown away at the end; --data DIR keeps it".to_owned(),
     };
     let traces = dev.otlp_endpoint.as_deref().unwrap_or("off; --otlp-endpoint http://127.0.0.1:4318");
-    println!("  Tasker {} dev · ready in {} ms", env!("CARGO_PKG_VERSION"), started.elapsed().as_millis());
-    println!("  API      http://{}        docs at /docs", coordinator.http);
-    println!("  Workers  nats://{}        built in, no broker needed", coordinator.bus_address.unwrap_or(configuration.nats_listen));
-    println!("  Data     {data}");
-    println!("  Traces   {traces}");
-    println!("  For development: loopback only, no login. Ctrl-C stops it.");
-    println!("  Next     tasker workflow apply manifests/examples/order_processing.yaml");
+    out!("  Tasker {} dev · ready in {} ms", env!("CARGO_PKG_VERSION"), started.elapsed().as_millis());
+    out!("  API      http://{}        docs at /docs", coordinator.http);
+    out!("  Workers  nats://{}        built in, no broker needed", coordinator.bus_address.unwrap_or(configuration.nats_listen));
+    out!("  Data     {data}");
+    out!("  Traces   {traces}");
+    out!("  For development: loopback only, no login. Ctrl-C stops it.");
+    out!("  Next     tasker workflow apply manifests/examples/order_processing.yaml");
     coordinator.until_stopped(configuration.drain_timeout).await
 }
 

@@ -2,6 +2,14 @@
 //!
 //! The only place that knows all rooms; it holds no logic of its own. Start reading at [`coordinator`].
 
+/// Writes a line to standard output. A reader that has gone, such as `head`, is no fault.
+macro_rules! out {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod args;
 mod bench;
 mod check;

@@ -66,12 +66,12 @@ impl Report {
     pub fn print(&self, output: tasker_cli::Format) {
         let report = &self.0;
         if !matches!(output, tasker_cli::Format::Table) {
-            println!("{report:#}");
+            out!("{report:#}");
             return;
         }
         let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap_or(0.0);
         let text = |pointer: &str| report.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
-        println!(
+        out!(
             "{} tasks of {} in {:.2} s, {} B payload, {} worker(s) with {} slots",
             report["tasks"],
             text("/workflow"),
@@ -80,26 +80,26 @@ impl Report {
             report["workers"],
             report["slots"]
         );
-        println!("  throughput      {:>10.0} tasks/s   {:>10.0} steps/s", number("/tasks_per_second"), number("/steps_per_second"));
-        println!(
+        out!("  throughput      {:>10.0} tasks/s   {:>10.0} steps/s", number("/tasks_per_second"), number("/steps_per_second"));
+        out!(
             "  step overhead   p50 {:.2} ms   p90 {:.2} ms   p99 {:.2} ms   p99.9 {:.2} ms",
             number("/step_overhead_ms/p50"),
             number("/step_overhead_ms/p90"),
             number("/step_overhead_ms/p99"),
             number("/step_overhead_ms/p999")
         );
-        println!(
+        out!(
             "  cpu per step    coordinator {:.0} µs   workers {:.0} µs",
             number("/cpu_us_per_step/coordinator"),
             number("/cpu_us_per_step/workers")
         );
-        println!(
+        out!(
             "  coordinator     {:.0} MB resident   {:.0} B written per step",
             number("/resident_bytes") / 1e6,
             number("/bytes_written_per_step")
         );
-        println!("  durability      {}", text("/durability"));
-        println!("  bus             {}", text("/bus"));
-        println!("  machine         {} × {}   build {}", report["machine"]["cores"], text("/machine/cpu"), text("/build"));
+        out!("  durability      {}", text("/durability"));
+        out!("  bus             {}", text("/bus"));
+        out!("  machine         {} × {}   build {}", report["machine"]["cores"], text("/machine/cpu"), text("/build"));
     }
 }
