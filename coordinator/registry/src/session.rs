@@ -89,11 +89,6 @@ impl Session {
         self.last_sequence += 1;
         self.last_sequence
     }
-
-    /// What the worker said it had received last.
-    pub fn acknowledged_sequence(&self) -> u64 {
-        self.credit.highest_sequence
-    }
 }
 
 #[cfg(test)]

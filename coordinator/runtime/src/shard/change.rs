@@ -358,6 +358,9 @@ impl Shard {
         let uptime = self.uptime();
         let Some(resident) = self.residents.get(id) else { return };
         let Some(open) = resident.task.open_attempt(step) else { return };
+        let capability = &resident.task.workflow.step(step).capability;
+        let asked_for =
+            self.registry.system(&session.namespace, &session.system).and_then(|system| system.capabilities.get(capability)?.timeout);
         let Some(worker) = self.registry.session_mut(session) else { return };
         let sequence = worker.next_sequence();
         let task = &resident.task;
@@ -369,7 +372,8 @@ impl Shard {
             input,
             dependencies,
             idempotency_key: task.idempotency_key(step),
-            timeout: definition.timeouts.running,
+            // Where the workflow sets no limit, the one that the handler's author asked for holds; the SDK keeps it.
+            timeout: definition.timeouts.running.or(asked_for),
             shard: 0,
             trace: Trace { parent: Some(publish_span(id, step, open.attempt)), ..task.submission.trace },
             workflow: task.workflow.name.clone(),

@@ -232,6 +232,8 @@ impl Shard {
             return self.load(pending);
         }
         let acknowledgement = self.decide_reply(session, &said);
+        let (step, attempt, ran_ms) = (&said.attempt.step, said.attempt.attempt.0, said.ran.as_millis() as u64);
+        tracing::debug!(task_id = %said.attempt.task, %step, attempt, ran_ms, disposition = ?acknowledgement, "reply taken");
         self.acknowledge(session, said.attempt, acknowledgement);
     }
 
