@@ -7,6 +7,8 @@
 //!
 //! Start reading at [`decide`]: one file per thing that can happen to a task. The words are in [`ids`], [`workflow`], [`task`] and [`event`].
 
+pub mod breaker_policy;
+pub mod canary;
 pub mod contract;
 pub mod decide;
 pub mod event;
@@ -21,6 +23,7 @@ pub mod schema_cost;
 pub mod task;
 pub mod template;
 pub mod time;
+pub mod version;
 pub mod workflow;
 
 pub use event::{Entry, Event, Target};
