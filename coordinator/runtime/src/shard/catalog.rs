@@ -5,7 +5,7 @@ use crate::port::store::WorkflowRow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tasker_engine::{Digest, Namespace, Workflow, WorkflowName};
-use tasker_scheduler::{Lane, LaneId, Scheduler};
+use tasker_scheduler::{Lane, LaneId, Scheduler, Target};
 
 /// One applied version.
 #[derive(Clone)]
@@ -27,11 +27,8 @@ pub(super) struct Catalog {
 impl Catalog {
     pub fn insert(&mut self, workflow: Workflow, description: String, row: WorkflowRow, scheduler: &mut Scheduler) -> Entry {
         let lanes = workflow.steps.iter().map(|step| {
-            scheduler.lane(&Lane {
-                namespace: workflow.namespace.clone(),
-                system: step.system.clone(),
-                capability: step.capability.clone(),
-            })
+            let (system, capability) = (step.system.clone(), step.capability.clone());
+            scheduler.lane(&Lane { target: Target { namespace: workflow.namespace.clone(), system, capability }, route: None })
         });
         let entry = Entry { lanes: Arc::new(lanes.collect()), workflow: Arc::new(workflow), description, row: Arc::new(row) };
         let name = (entry.workflow.namespace.clone(), entry.workflow.name.clone());

@@ -42,14 +42,14 @@ impl Shard {
     }
 
     fn is_offered(&self, lane: LaneId) -> bool {
-        let lane = self.scheduler.name(lane);
-        self.registry.is_offered(&lane.namespace, &lane.system, &lane.capability)
+        let target = &self.scheduler.name(lane).target;
+        self.registry.is_offered(&target.namespace, &target.system, &target.capability)
     }
 
     fn candidates(&self, lane: LaneId) -> Candidates {
         let (uptime, lease) = (self.uptime(), self.settings.lease);
-        let lane = self.scheduler.name(lane);
-        let offering = self.registry.offering(&lane.namespace, &lane.system, &lane.capability);
+        let target = &self.scheduler.name(lane).target;
+        let offering = self.registry.offering(&target.namespace, &target.system, &target.capability);
         let sessions: Vec<SessionKey> =
             offering.filter(|session| session.available(uptime, lease) > 0).map(|session| session.key.clone()).collect();
         // Another worker is first each time, so that few steps do not always go to the same one.
@@ -78,7 +78,7 @@ impl Shard {
     fn give_to_session(&mut self, lane: LaneId, candidates: &mut Candidates) -> bool {
         let Some(session) = self.pick(candidates) else { return false };
         let Some(waiting) = self.scheduler.take(lane) else { return false };
-        let capability = &self.scheduler.name(lane).capability;
+        let capability = &self.scheduler.name(lane).target.capability;
         let contract = self.registry.session(&session).and_then(|worker| self.registry.contract_of(worker, capability));
         let assignment = Assignment {
             token: AttemptToken(rand::random()),

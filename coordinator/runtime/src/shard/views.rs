@@ -123,13 +123,13 @@ impl Shard {
                 views.insert((system.clone(), name.clone()), view);
             }
         }
-        for lane in self.catalog.lanes().map(|lane| self.scheduler.name(lane)).filter(|lane| lane.namespace == *namespace) {
-            let key = (lane.system.clone(), lane.capability.clone());
-            views.entry(key).or_insert_with(|| empty(&lane.system, &lane.capability));
+        for target in self.catalog.lanes().map(|lane| &self.scheduler.name(lane).target).filter(|target| target.namespace == *namespace) {
+            let key = (target.system.clone(), target.capability.clone());
+            views.entry(key).or_insert_with(|| empty(&target.system, &target.capability));
         }
-        for (lane, (waiting, oldest)) in self.scheduler.backlog() {
-            if let Some(view) = views.get_mut(&(lane.system.clone(), lane.capability.clone()))
-                && lane.namespace == *namespace
+        for (target, (waiting, oldest)) in self.scheduler.backlog() {
+            if let Some(view) = views.get_mut(&(target.system.clone(), target.capability.clone()))
+                && target.namespace == *namespace
             {
                 (view.waiting, view.oldest_waiting) = (waiting, oldest);
             }
