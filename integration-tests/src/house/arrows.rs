@@ -26,6 +26,7 @@ const TABLE: &[Room] = &[
     },
     Room { name: "tasker-store", floor: 3, uses: &["tasker-runtime", "tasker-wire", "tasker-engine", "tasker-telemetry"] },
     Room { name: "tasker-bus", floor: 3, uses: &["tasker-runtime", "tasker-wire", "tasker-engine", "tasker-telemetry"] },
+    Room { name: "tasker-egress", floor: 3, uses: &["tasker-runtime", "tasker-engine", "tasker-telemetry"] },
     Room { name: "tasker-api", floor: 3, uses: &["tasker-runtime", "tasker-telemetry", "tasker-wire"] },
     Room { name: "tasker-cli", floor: 4, uses: &["tasker-manifest"] },
     Room {
@@ -42,6 +43,7 @@ const TABLE: &[Room] = &[
             "tasker-runtime",
             "tasker-store",
             "tasker-bus",
+            "tasker-egress",
             "tasker-api",
             "tasker-cli",
         ],

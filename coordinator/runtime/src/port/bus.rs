@@ -17,6 +17,8 @@ pub enum Inbound {
     Worker(FromWorker),
     /// The answer of a plain responder, or that there was none.
     Answered(Answer),
+    /// What came of asking a system over HTTP.
+    HttpAnswered(super::egress::HttpAnswer),
     /// The bus was lost and has come back, or another server took its place: whatever was on the way may be gone.
     Reconnected,
 }
