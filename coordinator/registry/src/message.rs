@@ -1,5 +1,6 @@
 //! What workers say and what they are told, in our own words; `wire` turns these into bytes and back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tasker_engine::decide::reply::Outcome;
 use tasker_engine::task::Trace;
@@ -63,6 +64,15 @@ pub struct Announcement {
     pub process_id: u32,
     /// What it still holds.
     pub held: Vec<Held>,
+    /// Where and on what it runs; steps may be routed by them. Within the limits below.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Announcement {
+    /// The most labels of a worker.
+    pub const LABELS_MAX: usize = 32;
+    /// The longest name or value of a label, in bytes. A name is not empty.
+    pub const LABEL_BYTES_MAX: usize = 256;
 }
 
 /// Which library the worker uses.

@@ -110,6 +110,7 @@ mod tests {
             host: String::new(),
             process_id: 0,
             held: Vec::new(),
+            labels: BTreeMap::new(),
         };
         Session::new(key, announcement, Duration::ZERO)
     }

@@ -11,6 +11,8 @@ pub struct Setup {
     pub slots: u32,
     pub prefix: &'static str,
     pub namespace: &'static str,
+    /// What `TASKER_LABELS` says; empty: none.
+    pub labels: &'static str,
     /// Receives spans and tells the worker where.
     pub traces: bool,
     /// False: nobody listens to what the worker says until the scenario calls `Stage::listen`.
@@ -20,7 +22,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    pub const PLAIN: Self = Self { slots: 4, prefix: "tasker", namespace: "conformance", traces: false, listens: true, slow: false };
+    pub const PLAIN: Self =
+        Self { slots: 4, prefix: "tasker", namespace: "conformance", labels: "", traces: false, listens: true, slow: false };
 }
 
 /// One fact. It holds if `run` returns no error and the stage's invariants hold afterwards.

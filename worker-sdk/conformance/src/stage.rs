@@ -71,6 +71,7 @@ impl Stage {
             ("TASKER_NAMESPACE", place.namespace.clone()),
             ("TASKER_SYSTEM", place.system.clone()),
             ("TASKER_SLOTS", setup.slots.to_string()),
+            ("TASKER_LABELS", setup.labels.to_owned()),
             ("TASKER_LOG_LEVEL", "info".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))

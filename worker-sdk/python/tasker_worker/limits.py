@@ -4,6 +4,10 @@ SLOTS_DEFAULT = 8
 #: A worker that wants more is better started twice.
 SLOTS_MAX = 10_000
 
+#: What the protocol allows: more is refused by the coordinator.
+LABELS_MAX = 32
+LABEL_BYTES_MAX = 256
+
 #: ``message`` of a failure; the protocol cuts there.
 MESSAGE_BYTES_MAX = 4 * 1024
 #: A stable error code.

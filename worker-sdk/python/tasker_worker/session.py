@@ -70,6 +70,7 @@ class Session:
             sdk=pb.Sdk(name="tasker-worker", version=version.VERSION, language="python"),
             host=platform.node(),
             process_id=os.getpid(),
+            labels=settings.labels,
         )
         self._heartbeat = HEARTBEAT_UNTIL_TOLD
         self._resend = RESEND_UNTIL_TOLD

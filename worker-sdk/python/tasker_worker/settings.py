@@ -6,11 +6,11 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
-from .limits import DRAIN_TIMEOUT, SLOTS_DEFAULT, SLOTS_MAX
+from .limits import DRAIN_TIMEOUT, LABEL_BYTES_MAX, LABELS_MAX, SLOTS_DEFAULT, SLOTS_MAX
 
 NATS_URL_DEFAULT = "nats://127.0.0.1:7422"
 
@@ -47,6 +47,7 @@ class Settings:
     slots: int
     drain_timeout: float
     log_level: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -56,6 +57,7 @@ class Settings:
         slots: int | None = None,
         nats_url: str | None = None,
         namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
         drain_timeout: float = DRAIN_TIMEOUT,
         environment: Mapping[str, str] | None = None,
     ) -> Settings:
@@ -91,6 +93,7 @@ class Settings:
             slots=slots,
             drain_timeout=drain_timeout,
             log_level=variable("TASKER_LOG_LEVEL", "info").lower(),
+            labels=_labels(labels or {}, variable("TASKER_LABELS", "")),
         )
         for what, value in (("namespace", settings.namespace), ("system", settings.system)):
             if not is_token(value):
@@ -100,6 +103,25 @@ class Settings:
         if settings.log_level not in ("debug", "info", "warn", "error"):
             raise ConfigurationError("TASKER_LOG_LEVEL", f"`{settings.log_level}` is not one of debug, info, warn, error")
         return settings
+
+
+def _labels(said: Mapping[str, str], text: str) -> dict[str, str]:
+    """The labels of the environment, ``region=eu,gpu=none``, and over them those of the program."""
+    labels = {}
+    for pair in filter(None, map(str.strip, text.split(","))):
+        name, found, value = pair.partition("=")
+        if not found:
+            raise ConfigurationError("TASKER_LABELS", f"`{pair}` is not `name=value`")
+        labels[name.strip()] = value.strip()
+    labels.update(said)
+    if len(labels) > LABELS_MAX:
+        raise ConfigurationError("labels", f"{len(labels)} are given; at most {LABELS_MAX} are accepted")
+    for name, value in labels.items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise ConfigurationError("labels", f"{name!r}: names and values are text")
+        if not 1 <= len(name.encode()) <= LABEL_BYTES_MAX or len(value.encode()) > LABEL_BYTES_MAX:
+            raise ConfigurationError("labels", f"`{name}`: a name has 1 to {LABEL_BYTES_MAX} bytes, a value up to {LABEL_BYTES_MAX}")
+    return labels
 
 
 def without_secrets(url: str) -> str:

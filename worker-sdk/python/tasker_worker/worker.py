@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import log as logs
@@ -27,9 +27,10 @@ class Worker:
 
     ``slots`` is how many attempts run at once (1 to 10,000), ``version`` the
     build of the system shown to people and used for routing, ``drain_timeout``
-    how many seconds handlers may still run after the worker was asked to leave.
+    how many seconds handlers may still run after the worker was asked to leave,
+    ``labels`` where or on what it runs (``{"region": "eu"}``), used for routing.
     What is left out comes from the environment (``TASKER_NATS_URL``,
-    ``TASKER_NAMESPACE``, ``TASKER_SLOTS``, …). ``nats_url`` may name several
+    ``TASKER_NAMESPACE``, ``TASKER_SLOTS``, ``TASKER_LABELS``, …). ``nats_url`` may name several
     servers, separated by commas. ``tracer_provider`` replaces the one that
     ``OTEL_EXPORTER_OTLP_ENDPOINT`` would make.
 
@@ -45,6 +46,7 @@ class Worker:
         slots: int | None = None,
         nats_url: str | None = None,
         namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
         drain_timeout: float = DRAIN_TIMEOUT,
         tracer_provider: Any = None,
     ) -> None:
@@ -59,13 +61,15 @@ class Worker:
             self.steps[step.capability] = step
         if not self.steps:
             raise ConfigurationError("steps", "a worker without steps has nothing to answer; pass at least one")
-        self._said = {"slots": slots, "nats_url": nats_url, "namespace": namespace, "drain_timeout": drain_timeout}
+        self._said = {
+            "slots": slots, "nats_url": nats_url, "namespace": namespace, "labels": labels, "drain_timeout": drain_timeout,
+        }
         self._tracer_provider = tracer_provider
         self._leave: asyncio.Event | None = None
         self._leave_reason = ""
 
     def set(self, **said: Any) -> None:
-        """Overrides ``slots``, ``nats_url``, ``namespace`` or ``drain_timeout`` before the worker runs; None changes nothing."""
+        """Overrides ``slots``, ``nats_url``, ``namespace``, ``labels`` or ``drain_timeout`` before the worker runs; None changes nothing."""
         unknown = said.keys() - self._said.keys()
         if unknown:
             raise TypeError(f"not a setting of a worker: {', '.join(sorted(unknown))}")

@@ -135,6 +135,12 @@ def test_what_the_program_says_comes_before_the_environment() -> None:
     assert (subjects.to, subjects.reply(7)) == ("acme.t.v1.n.shop.to.w", "acme.t.v1.n.shop.reply.7")
 
 
+def test_labels_come_from_the_environment_and_the_program_wins_name_by_name() -> None:
+    environment = {"TASKER_LABELS": "region=eu, gpu = none,,note=a=b"}
+    settings = Settings.read("shop", labels={"gpu": "two"}, environment=environment)
+    assert settings.labels == {"region": "eu", "gpu": "two", "note": "a=b"}
+
+
 @pytest.mark.parametrize(
     ("system", "environment", "named"),
     [
@@ -143,6 +149,10 @@ def test_what_the_program_says_comes_before_the_environment() -> None:
         ("s", {"TASKER_SLOTS": "0"}, "slots"),
         ("s", {"TASKER_SLOTS": "10001"}, "slots"),
         ("s", {"TASKER_NAMESPACE": "a b"}, "namespace"),
+        ("s", {"TASKER_LABELS": "region"}, "TASKER_LABELS"),
+        ("s", {"TASKER_LABELS": "=eu"}, "labels"),
+        ("s", {"TASKER_LABELS": "region=" + "ü" * 129}, "labels"),
+        ("s", {"TASKER_LABELS": ",".join(f"label{number}=" for number in range(33))}, "labels"),
         ("s", {"TASKER_SUBJECT_PREFIX": "a.*"}, "TASKER_SUBJECT_PREFIX"),
         ("s", {"TASKER_LOG_LEVEL": "loud"}, "TASKER_LOG_LEVEL"),
         ("s", {"TASKER_NATS_URL": " , "}, "TASKER_NATS_URL"),

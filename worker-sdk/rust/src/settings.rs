@@ -2,12 +2,16 @@
 
 use async_nats::Subject;
 use rand::Rng as _;
+use std::collections::BTreeMap;
 
 use crate::error::WorkerError;
 
 /// A worker with more slots than this is better started twice.
 const SLOTS_MAX: usize = 10_000;
 const SLOTS_DEFAULT: usize = 8;
+/// What the protocol allows: more is refused by the coordinator, so it is refused here, by name.
+const LABELS_MAX: usize = 32;
+const LABEL_BYTES_MAX: usize = 256;
 const NATS_URL_DEFAULT: &str = "nats://127.0.0.1:7422";
 /// 22 characters of base64url carry 132 random bits: nobody meets a session by chance.
 const SESSION_LENGTH: usize = 22;
@@ -20,15 +24,17 @@ pub(crate) struct Settings {
     pub namespace: String,
     pub system: String,
     pub slots: usize,
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Settings {
-    /// Reads the environment through `lookup`; what the program said in code wins.
+    /// Reads the environment through `lookup`; what the program said in code wins, label by label.
     pub fn read(
         system: &str,
         slots: Option<usize>,
         nats_url: Option<String>,
         namespace: Option<String>,
+        labels: BTreeMap<String, String>,
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, WorkerError> {
         let variable = |name: &str| lookup(name).filter(|value| !value.is_empty());
@@ -46,6 +52,7 @@ impl Settings {
             namespace: namespace.or_else(|| variable("TASKER_NAMESPACE")).unwrap_or_else(|| "default".to_owned()),
             system: system.to_owned(),
             slots,
+            labels: checked_labels(labels, variable("TASKER_LABELS"))?,
         };
         for (what, value) in [("namespace", &settings.namespace), ("system", &settings.system)] {
             if !is_token(value) {
@@ -57,6 +64,25 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+/// The labels of the environment, `region=eu,gpu=none`, and over them those of the program.
+fn checked_labels(said: BTreeMap<String, String>, variable: Option<String>) -> Result<BTreeMap<String, String>, WorkerError> {
+    let mut labels = BTreeMap::new();
+    for pair in variable.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or_else(|| invalid("TASKER_LABELS", format!("`{pair}` is not `name=value`")))?;
+        labels.insert(name.trim().to_owned(), value.trim().to_owned());
+    }
+    labels.extend(said);
+    if labels.len() > LABELS_MAX {
+        return Err(invalid("labels", format!("{} are given; at most {LABELS_MAX} are accepted", labels.len())));
+    }
+    for (name, value) in &labels {
+        if name.is_empty() || name.len() > LABEL_BYTES_MAX || value.len() > LABEL_BYTES_MAX {
+            return Err(invalid("labels", format!("`{name}`: a name has 1 to {LABEL_BYTES_MAX} bytes, a value up to {LABEL_BYTES_MAX}")));
+        }
+    }
+    Ok(labels)
 }
 
 /// The subjects of one session.
@@ -116,7 +142,12 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Settings, WorkerError> {
-        Settings::read("shop", None, None, None, |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        read_with(&[], pairs)
+    }
+
+    fn read_with(labels: &[(&str, &str)], pairs: &[(&str, &str)]) -> Result<Settings, WorkerError> {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Settings::read("shop", None, None, None, labels, |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
     }
 
     #[test]
@@ -139,6 +170,26 @@ mod tests {
         assert!(read(&[("TASKER_NAMESPACE", "a.b")]).is_err());
         assert!(read(&[("TASKER_SUBJECT_PREFIX", "a.*")]).is_err());
         assert!(read(&[("TASKER_SUBJECT_PREFIX", "acme.tasker")]).is_ok());
+    }
+
+    #[test]
+    fn labels_come_from_the_environment_and_the_program_wins() {
+        let environment = [("TASKER_LABELS", "region=eu, gpu = none,,zone=a=b")];
+        let labels = read_with(&[("gpu", "two")], &environment).expect("well-formed").labels;
+        let expected = [("gpu", "two"), ("region", "eu"), ("zone", "a=b")];
+        assert_eq!(labels, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        assert!(read(&[]).expect("defaults are right").labels.is_empty());
+    }
+
+    #[test]
+    fn labels_that_the_coordinator_would_refuse_are_refused_here() {
+        let long = format!("region={}", "x".repeat(257));
+        let many: Vec<String> = (0..33).map(|number| format!("label{number}=")).collect();
+        for text in ["region", "=eu", &long, &many.join(",")] {
+            let error = read(&[("TASKER_LABELS", text)]).expect_err(text).to_string();
+            assert!(error.contains("abels") || error.contains("LABELS"), "{error}");
+        }
+        assert!(read(&[("TASKER_LABELS", &many[..32].join(","))]).is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a user says: a system, its steps, how many at once, run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// One process of a system. See the crate's documentation for an example.
 ///
 /// Everything not said here comes from the environment: `TASKER_NATS_URL`,
-/// `TASKER_NAMESPACE`, `TASKER_SUBJECT_PREFIX`, `TASKER_SLOTS` and, for traces,
+/// `TASKER_NAMESPACE`, `TASKER_SUBJECT_PREFIX`, `TASKER_SLOTS`, `TASKER_LABELS` and, for traces,
 /// `OTEL_EXPORTER_OTLP_ENDPOINT`. What is said in code wins.
 #[must_use = "a worker does nothing until it is run"]
 pub struct Worker {
@@ -34,6 +34,7 @@ pub struct Worker {
     slots: Option<usize>,
     nats_url: Option<String>,
     namespace: Option<String>,
+    labels: BTreeMap<String, String>,
     drain_timeout: Duration,
 }
 
@@ -47,6 +48,7 @@ impl Worker {
             slots: None,
             nats_url: None,
             namespace: None,
+            labels: BTreeMap::new(),
             drain_timeout: DRAIN_TIMEOUT_DEFAULT,
         }
     }
@@ -102,6 +104,13 @@ impl Worker {
         self
     }
 
+    /// Where or on what this worker runs, such as `region` and `eu`: steps may be routed by it. May be said up to 32 times, with other names;
+    /// names have 1 to 256 bytes, values up to 256. `TASKER_LABELS` (`region=eu,gpu=none`) adds those that are not said here.
+    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(name.into(), value.into());
+        self
+    }
+
     /// How long handlers may go on after the worker was asked to stop; 30 s unless said here.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
@@ -148,7 +157,8 @@ impl Worker {
     }
 
     async fn serve(self, leave: CancellationToken) -> Result<Ended, WorkerError> {
-        let settings = Settings::read(&self.system, self.slots, self.nats_url, self.namespace, |name| std::env::var(name).ok())?;
+        let lookup = |name: &str| std::env::var(name).ok();
+        let settings = Settings::read(&self.system, self.slots, self.nats_url, self.namespace, self.labels, lookup)?;
         if self.steps.is_empty() {
             return Err(invalid("steps", "the worker has none; add at least one with `.step(…)`"));
         }
@@ -169,6 +179,7 @@ impl Worker {
             host: host_name(),
             process_id: std::process::id(),
             held: Vec::new(),
+            labels: settings.labels.clone().into_iter().collect(),
         };
         let telemetry = Telemetry::from_environment(&settings).await?;
         session::run(Plan { settings, announcement, handlers, drain_timeout: self.drain_timeout, leave }, telemetry).await

@@ -10,6 +10,10 @@ export const SLOTS_MAX = 10_000;
 /** Slots when neither the program nor the environment says otherwise (protocol, "Environment"). */
 export const SLOTS_DEFAULT = 8;
 
+/** Labels of a session, and the bytes of a name or a value: the protocol's bounds for `Hello.labels`. */
+export const LABELS_MAX = 32;
+export const LABEL_BYTES_MAX = 256;
+
 /**
  * Step requests that wait for a slot. A coordinator never sends more than the
  * credit it was granted, but credit is forgotten when it restarts; what comes

@@ -167,6 +167,7 @@ export class Session {
       host: hostname(),
       processId: process.pid,
       held: this.#held.list(false),
+      labels: settings.labels,
     });
     const body = toBinary(HelloSchema, hello);
     if (bus.connected && body.length > bus.payloadBytesMax) {

@@ -4,7 +4,7 @@
  * once, and a wrong value is refused by name.
  */
 import { WorkerError } from "./errors.js";
-import { DRAIN_TIMEOUT_MS, SLOTS_DEFAULT, SLOTS_MAX } from "./limits.js";
+import { DRAIN_TIMEOUT_MS, LABEL_BYTES_MAX, LABELS_MAX, SLOTS_DEFAULT, SLOTS_MAX } from "./limits.js";
 import { LOG_LEVELS, type LogLevel } from "./log.js";
 
 /** What a program may set. Everything left out comes from the environment or its default. */
@@ -21,6 +21,11 @@ export interface WorkerSettings {
   subjectPrefix?: string;
   /** How long running handlers may finish when the worker leaves, in milliseconds. Default 30,000. */
   drainTimeoutMs?: number;
+  /**
+   * Where or on what this worker runs, such as `{ region: "eu" }`: steps may be routed by it. At most 32, names of 1 to 256 bytes, values of
+   * up to 256. `TASKER_LABELS` (`region=eu,gpu=none`) adds those that are not given here.
+   */
+  labels?: Readonly<Record<string, string>>;
   /** `TASKER_LOG_LEVEL`, default `info`. */
   logLevel?: LogLevel;
 }
@@ -59,7 +64,28 @@ export function checkSettings(given: WorkerSettings, environment: NodeJS.Process
   if (!isLogLevel(logLevel)) {
     throw invalid(given.logLevel === undefined ? "TASKER_LOG_LEVEL" : "logLevel", logLevel, LOG_LEVELS.join(", "));
   }
-  return { slots, version: given.version ?? "0.0.0", natsUrl, namespace, subjectPrefix, drainTimeoutMs, logLevel };
+  const labels = checkLabels(given.labels ?? {}, environment.TASKER_LABELS ?? "");
+  return { slots, version: given.version ?? "0.0.0", natsUrl, namespace, subjectPrefix, drainTimeoutMs, labels, logLevel };
+}
+
+/** The labels of the environment, and over them those of the program. */
+function checkLabels(given: Readonly<Record<string, string>>, text: string): Record<string, string> {
+  const labels = new Map<string, string>();
+  for (const pair of text.split(",").map((part) => part.trim())) {
+    if (pair === "") continue;
+    const equals = pair.indexOf("=");
+    if (equals < 0) throw invalid("TASKER_LABELS", pair, "name=value, several joined by commas");
+    labels.set(pair.slice(0, equals).trim(), pair.slice(equals + 1).trim());
+  }
+  for (const [name, value] of Object.entries(given)) labels.set(name, value);
+  if (labels.size > LABELS_MAX) throw invalid("labels", `${labels.size} labels`, `at most ${LABELS_MAX}`);
+  for (const [name, value] of labels) {
+    const tooLong = [name, value].some((part) => typeof part !== "string" || Buffer.byteLength(part) > LABEL_BYTES_MAX);
+    if (name === "" || tooLong) {
+      throw invalid("labels", `${name}=${value}`, `names of 1 to ${LABEL_BYTES_MAX} bytes and values of up to ${LABEL_BYTES_MAX}`);
+    }
+  }
+  return Object.fromEntries(labels);
 }
 
 /** @throws WorkerError `setting.invalid` unless the name can be part of a subject. */

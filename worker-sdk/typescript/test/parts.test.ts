@@ -74,10 +74,25 @@ test("settings come from the program, then the environment, then the defaults", 
     namespace: "south",
     subjectPrefix: "tasker",
     drainTimeoutMs: 30_000,
+    labels: {},
     logLevel: "warn",
   });
   expect(() => checkSettings({}, { TASKER_NAMESPACE: "a.b" })).toThrow(/TASKER_NAMESPACE is "a.b"/);
   expect(() => checkSettings({}, { TASKER_LOG_LEVEL: "loud" })).toThrow(/TASKER_LOG_LEVEL is "loud".*debug, info, warn, error/);
+});
+
+test("labels come from the environment and the program wins, name by name", () => {
+  const environment = { TASKER_LABELS: "region=eu, gpu = none,,note=a=b" };
+  expect(checkSettings({ labels: { gpu: "two" } }, environment).labels).toEqual({ region: "eu", gpu: "two", note: "a=b" });
+});
+
+test("labels that the coordinator would refuse are refused here, by name", () => {
+  const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, place) => [`label${place}`, ""]));
+  expect(() => checkSettings({ labels: many(32) }, {})).not.toThrow();
+  expect(() => checkSettings({ labels: many(33) }, {})).toThrow(/labels.*at most 32/);
+  expect(() => checkSettings({ labels: { region: "ü".repeat(129) } }, {})).toThrow(/labels.*256/);
+  expect(() => checkSettings({ labels: { "": "eu" } }, {})).toThrow(/labels/);
+  expect(() => checkSettings({}, { TASKER_LABELS: "region" })).toThrow(/TASKER_LABELS is "region"/);
 });
 
 test("pauses double up to their maximum and half of each is random", () => {

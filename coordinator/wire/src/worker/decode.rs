@@ -83,6 +83,10 @@ fn hello_of(hello: proto::Hello) -> Said {
             Err((code, message)) => return Said::Impossible { code, message },
         }
     }
+    let labels = match labels_of(hello.labels) {
+        Ok(labels) => labels,
+        Err(message) => return Said::Impossible { code: "worker.labels_out_of_range", message },
+    };
     let sdk = hello.sdk.unwrap_or_default();
     Said::Hello(Box::new(Announcement {
         system_version: text(hello.system_version),
@@ -92,7 +96,24 @@ fn hello_of(hello: proto::Hello) -> Said {
         host: text(hello.host),
         process_id: hello.process_id,
         held: hello.held.into_iter().filter_map(held_of).collect(),
+        labels,
     }))
+}
+
+/// Labels decide where steps go, so one that is too long is refused, not cut: a cut one would match what nobody meant.
+fn labels_of(labels: impl IntoIterator<Item = (String, String)>) -> Result<BTreeMap<String, String>, String> {
+    let labels: BTreeMap<String, String> = labels.into_iter().collect();
+    if labels.len() > Announcement::LABELS_MAX {
+        return Err(format!("{} labels are announced; at most {} are accepted", labels.len(), Announcement::LABELS_MAX));
+    }
+    let max = Announcement::LABEL_BYTES_MAX;
+    for (name, value) in &labels {
+        if name.is_empty() || name.len() > max || value.len() > max {
+            let shown: String = name.chars().take(80).collect();
+            return Err(format!("label `{shown}`: a name has 1 to {max} bytes, a value up to {max}"));
+        }
+    }
+    Ok(labels)
 }
 
 fn capability_of(capability: proto::Capability) -> Result<AnnouncedCapability, (&'static str, String)> {
@@ -217,6 +238,26 @@ mod tests {
         let Said::Impossible { code, message } = said else { panic!("{said:?}") };
         assert_eq!(code, "worker.schema_invalid");
         assert!(message.starts_with("the result schema of capability `payment.charge`: not a JSON Schema"), "{message}");
+    }
+
+    #[test]
+    fn labels_are_announced_within_their_limits() {
+        let said = |labels: Vec<(String, String)>| {
+            let capabilities = vec![proto::Capability { name: "payment.charge".into(), ..Default::default() }];
+            let labels = labels.into_iter().collect();
+            let hello = proto::Hello { session: "session-1".into(), capabilities, slots: 1, labels, ..Default::default() };
+            decode(arrival(Kind::Hello), hello.encode_to_vec().into()).expect("readable").body
+        };
+        let long = |bytes: usize| "x".repeat(bytes);
+        let many = |number: usize| (0..number).map(|place| (place.to_string(), String::new())).collect::<Vec<_>>();
+        for good in [vec![], many(32), vec![(long(256), long(256))]] {
+            let Said::Hello(announcement) = said(good.clone()) else { panic!("{good:?}") };
+            assert_eq!(announcement.labels, good.into_iter().collect());
+        }
+        for bad in [many(33), vec![(String::new(), "eu".into())], vec![(long(257), String::new())], vec![("region".into(), long(257))]] {
+            let Said::Impossible { code, .. } = said(bad.clone()) else { panic!("{bad:?}") };
+            assert_eq!(code, "worker.labels_out_of_range");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Hello, welcome, refusal, rejoin.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -31,6 +31,9 @@ const CAPABILITIES: [&str; 12] = [
 scenarios! { "session";
     hello_names_the_sdk_the_host_and_the_slots,
     hello_carries_the_session_subject_as_its_reply_subject,
+    hello_announces_the_labels_of_the_environment with Setup { labels: "region=eu, gpu = none,note=a=b,empty=", ..Setup::PLAIN },
+    hello_announces_no_labels_where_there_are_none,
+    labels_that_cannot_be_read_end_the_worker_with_a_message with Setup { labels: "region", ..Setup::PLAIN },
     hello_lists_every_capability_with_schemas_that_compile,
     schemas_accept_what_fits_and_refuse_what_does_not,
     declared_errors_are_announced_with_a_details_schema,
@@ -67,6 +70,27 @@ async fn hello_carries_the_session_subject_as_its_reply_subject(stage: &mut Stag
         Said::Poll(_) | Said::Beat(_) | Said::Replies { .. } | Said::Unreadable(_) => None,
     });
     ensure!(first == Some(Some(expected.clone())), "the reply subject is {first:?}, not {expected}");
+    Ok(())
+}
+
+async fn hello_announces_the_labels_of_the_environment(stage: &mut Stage) -> Result<()> {
+    let labels: BTreeMap<String, String> = stage.hello().await?.labels.into_iter().collect();
+    let expected = [("region", "eu"), ("gpu", "none"), ("note", "a=b"), ("empty", "")];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    ensure!(labels == expected, "TASKER_LABELS is `{}`, but hello announces {labels:?}", stage.setup.labels);
+    Ok(())
+}
+
+async fn hello_announces_no_labels_where_there_are_none(stage: &mut Stage) -> Result<()> {
+    let labels = stage.hello().await?.labels;
+    ensure!(labels.is_empty(), "nobody gave labels, but hello announces {labels:?}");
+    Ok(())
+}
+
+async fn labels_that_cannot_be_read_end_the_worker_with_a_message(stage: &mut Stage) -> Result<()> {
+    let status = stage.worker.exit(WAIT).await?;
+    ensure!(!status.success(), "the worker ended with {status}, as if all were well");
+    stage.worker.line("line that names TASKER_LABELS", WAIT, |line| line.contains("TASKER_LABELS")).await?;
     Ok(())
 }
 

@@ -47,7 +47,14 @@ REPLY_DISPOSITION_CONFLICTING: ReplyDisposition
 REPLY_DISPOSITION_REFUSED: ReplyDisposition
 
 class Hello(_message.Message):
-    __slots__ = ("session", "system_version", "capabilities", "slots", "sdk", "host", "process_id", "held")
+    __slots__ = ("session", "system_version", "capabilities", "slots", "sdk", "host", "process_id", "held", "labels")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     SESSION_FIELD_NUMBER: _ClassVar[int]
     SYSTEM_VERSION_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +63,7 @@ class Hello(_message.Message):
     HOST_FIELD_NUMBER: _ClassVar[int]
     PROCESS_ID_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     session: str
     system_version: str
     capabilities: _containers.RepeatedCompositeFieldContainer[Capability]
@@ -64,7 +72,8 @@ class Hello(_message.Message):
     host: str
     process_id: int
     held: _containers.RepeatedCompositeFieldContainer[HeldAttempt]
-    def __init__(self, session: _Optional[str] = ..., system_version: _Optional[str] = ..., capabilities: _Optional[_Iterable[_Union[Capability, _Mapping]]] = ..., slots: _Optional[int] = ..., sdk: _Optional[_Union[Sdk, _Mapping]] = ..., host: _Optional[str] = ..., process_id: _Optional[int] = ..., held: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ...) -> None: ...
+    labels: _containers.ScalarMap[str, str]
+    def __init__(self, session: _Optional[str] = ..., system_version: _Optional[str] = ..., capabilities: _Optional[_Iterable[_Union[Capability, _Mapping]]] = ..., slots: _Optional[int] = ..., sdk: _Optional[_Union[Sdk, _Mapping]] = ..., host: _Optional[str] = ..., process_id: _Optional[int] = ..., held: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Capability(_message.Message):
     __slots__ = ("name", "input_schema", "result_schema", "errors", "description", "timeout_ms")
