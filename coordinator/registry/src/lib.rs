@@ -9,5 +9,5 @@ pub mod message;
 pub mod registry;
 pub mod session;
 
-pub use registry::{Capability, Registry, System};
-pub use session::{Session, SessionKey};
+pub use registry::{Capability, DrainRefusal, Registry, System};
+pub use session::{Session, SessionKey, Withheld};

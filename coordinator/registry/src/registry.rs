@@ -1,7 +1,7 @@
 //! Systems, capabilities and live sessions.
 
-use crate::message::{AnnouncedCapability, Announcement, SessionState};
-use crate::session::{Session, SessionKey};
+use crate::message::{AnnouncedCapability, Announcement};
+use crate::session::{Session, SessionKey, Withheld};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,9 +104,30 @@ pub struct Registry {
     sessions: BTreeMap<SessionKey, Session>,
     offers: BTreeMap<(Namespace, SystemName, CapabilityName), BTreeSet<SessionKey>>,
     contracts: BTreeMap<Digest, Arc<Contract>>,
+    /// Builds that get nothing new, as their workers announce them.
+    drained: BTreeMap<(Namespace, SystemName), BTreeSet<String>>,
+}
+
+/// Why an operator's order to drain is not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DrainRefusal {
+    /// No live worker has this session.
+    #[error("no live worker has the session `{0}`")]
+    UnknownWorker(String),
+    /// Sessions are chosen by workers, so two systems may have the same; these do.
+    #[error("workers of {0} have this session; name the system")]
+    AmbiguousWorker(String),
+    /// Nobody ever spoke of the system.
+    #[error("nobody ever spoke of a system `{0}`")]
+    UnknownSystem(SystemName),
+    /// One more build than is remembered.
+    #[error("{max} builds of system `{0}` are drained, the most that are remembered; undo some", max = Registry::DRAINED_MAX)]
+    TooManyVersions(SystemName),
 }
 
 impl Registry {
+    /// The most drained builds of one system: it grows by operators' orders only, and old builds are undone or gone.
+    pub const DRAINED_MAX: usize = 100;
     /// The most sessions of one coordinator.
     pub const SESSIONS_MAX: usize = 20_000;
     /// The most attempts one session may run at once.
@@ -187,13 +208,18 @@ impl Registry {
         if self.sessions.len() >= Self::SESSIONS_MAX && !self.sessions.contains_key(&key) {
             return Err(Refusal::TooManySessions);
         }
-        self.remove(&key);
+        let replaced = self.remove(&key);
         let declared = announcement
             .capabilities
             .iter()
             .filter_map(|capability| self.declare(&key.namespace, &key.system, capability, Source::Worker, now))
             .collect();
-        let session = Session::new(key.clone(), announcement, uptime);
+        let mut session = Session::new(key.clone(), announcement, uptime);
+        // The order to leave may be on its way while the worker says hello again.
+        session.withheld = match replaced.and_then(|replaced| replaced.withheld) {
+            Some(Withheld::Worker) => Some(Withheld::Worker),
+            Some(Withheld::Version) | None => self.withheld_by_version(&session),
+        };
         for capability in session.capabilities.keys() {
             let offer = (key.namespace.clone(), key.system.clone(), capability.clone());
             self.offers.entry(offer).or_default().insert(key.clone());
@@ -215,6 +241,74 @@ impl Registry {
             }
         }
         Some(session)
+    }
+
+    fn withheld_by_version(&self, session: &Session) -> Option<Withheld> {
+        let drained = self.drained.get(&(session.key.namespace.clone(), session.key.system.clone()))?;
+        drained.contains(&session.announcement.system_version).then_some(Withheld::Version)
+    }
+
+    /// Gives a worker nothing new from now on. Returns whom to tell to finish and leave. Asked again, it answers the same.
+    ///
+    /// # Errors
+    /// No live worker has the session, or those of several systems do and none is named.
+    pub fn drain_worker(&mut self, namespace: &Namespace, session: &str, system: Option<&SystemName>) -> Result<SessionKey, DrainRefusal> {
+        let named = |key: &&SessionKey| {
+            key.namespace == *namespace && key.session.as_str() == session && system.is_none_or(|system| key.system == *system)
+        };
+        let found: Vec<SessionKey> = self.sessions.keys().filter(named).cloned().collect();
+        match found.as_slice() {
+            [] => Err(DrainRefusal::UnknownWorker(session.chars().take(80).collect())),
+            [key] => {
+                if let Some(session) = self.sessions.get_mut(key) {
+                    session.withheld = Some(Withheld::Worker);
+                }
+                Ok(key.clone())
+            }
+            several => {
+                let systems: Vec<String> = several.iter().map(|key| format!("`{}`", key.system)).collect();
+                Err(DrainRefusal::AmbiguousWorker(systems.join(", ")))
+            }
+        }
+    }
+
+    /// Gives workers of a build nothing new from now on, those that join later included; or takes that back. The build is compared as the text
+    /// that its workers announce. Returns how many live workers it is about.
+    ///
+    /// # Errors
+    /// The system is unknown, or too many of its builds are drained.
+    pub fn drain_version(&mut self, namespace: &Namespace, system: &SystemName, version: &str, undo: bool) -> Result<usize, DrainRefusal> {
+        let owner = (namespace.clone(), system.clone());
+        let is_of_system = |key: &SessionKey| key.namespace == *namespace && key.system == *system;
+        if !self.systems.contains_key(&owner) && !self.sessions.keys().any(is_of_system) {
+            return Err(DrainRefusal::UnknownSystem(system.clone()));
+        }
+        let drained = self.drained.entry(owner.clone()).or_default();
+        if undo {
+            drained.remove(version);
+        } else if drained.len() >= Self::DRAINED_MAX && !drained.contains(version) {
+            return Err(DrainRefusal::TooManyVersions(system.clone()));
+        } else {
+            drained.insert(version.to_owned());
+        }
+        if drained.is_empty() {
+            self.drained.remove(&owner);
+        }
+        let concerned = |session: &&mut Session| is_of_system(&session.key) && session.announcement.system_version == version;
+        let mut workers = 0;
+        for session in self.sessions.values_mut().filter(concerned) {
+            workers += 1;
+            session.withheld = match session.withheld {
+                Some(Withheld::Worker) => Some(Withheld::Worker),
+                Some(Withheld::Version) | None => (!undo).then_some(Withheld::Version),
+            };
+        }
+        Ok(workers)
+    }
+
+    /// The builds of a system that get nothing new, in a stable order.
+    pub fn drained_versions(&self, namespace: &Namespace, system: &SystemName) -> impl Iterator<Item = &str> {
+        self.drained.get(&(namespace.clone(), system.clone())).into_iter().flatten().map(String::as_str)
     }
 
     /// The session, to be changed.
@@ -244,9 +338,9 @@ impl Registry {
         self.offers.get(&offer).into_iter().flatten().filter_map(|key| self.sessions.get(key))
     }
 
-    /// Whether any active session offers the capability.
+    /// Whether any session that may be given work offers the capability.
     pub fn is_offered(&self, namespace: &Namespace, system: &SystemName, capability: &CapabilityName) -> bool {
-        self.offering(namespace, system, capability).any(|session| session.state == SessionState::Active)
+        self.offering(namespace, system, capability).any(Session::takes_work)
     }
 
     /// The system, if anybody ever spoke of it.
@@ -270,3 +364,6 @@ impl Registry {
         self.contracts.get(&digest).map(|contract| (digest, contract))
     }
 }
+
+#[cfg(test)]
+mod tests;

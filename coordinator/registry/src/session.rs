@@ -3,6 +3,7 @@
 use crate::message::{Announcement, Credit, SessionState};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tasker_engine::version::Version;
 use tasker_engine::{CapabilityName, Digest, Namespace, SessionId, SystemName};
 
 /// A session's full name: ids chosen by workers mean something only within their system.
@@ -16,6 +17,25 @@ pub struct SessionKey {
     pub session: SessionId,
 }
 
+/// Why a session that wants work is given none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withheld {
+    /// An operator asked this worker to finish and leave.
+    Worker,
+    /// An operator asked that workers of this build get nothing new.
+    Version,
+}
+
+impl Withheld {
+    /// The word used in the API and the CLI.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Version => "version",
+        }
+    }
+}
+
 /// One running worker.
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -25,8 +45,12 @@ pub struct Session {
     pub announcement: Announcement,
     /// What it can do, with the digest of the contract that its build announced, if it announced one.
     pub capabilities: BTreeMap<CapabilityName, Option<Digest>>,
+    /// Its build as far as it can be compared; none if its text is no version.
+    pub version: Option<Version>,
     /// Whether it takes work.
     pub state: SessionState,
+    /// Why it is given no work although it would take some.
+    pub withheld: Option<Withheld>,
     /// When it said hello, as time since the coordinator started.
     pub joined_at: Duration,
     /// When it was last heard.
@@ -52,8 +76,10 @@ impl Session {
                     (announced.name.clone(), digest)
                 })
                 .collect(),
+            version: Version::parse(&announcement.system_version),
             announcement,
             state: SessionState::Active,
+            withheld: None,
             joined_at: now,
             heard_at: now,
             last_sequence: 0,
@@ -71,9 +97,14 @@ impl Session {
         self.credited_at = now;
     }
 
+    /// Whether it may be given work, as far as it and the operators say; credit is another matter.
+    pub fn takes_work(&self) -> bool {
+        self.state == SessionState::Active && self.withheld.is_none()
+    }
+
     /// How many requests may be sent now: what was free, less what has been sent since the worker counted.
     pub fn available(&self, now: Duration, lease: Duration) -> u32 {
-        if self.state != SessionState::Active {
+        if !self.takes_work() {
             return 0;
         }
         let life = if self.credit.expires_in.is_zero() { lease } else { self.credit.expires_in };
