@@ -7,6 +7,7 @@
 use crate::ids::StepName;
 use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -17,9 +18,24 @@ pub struct Expression(Arc<Compiled>);
 struct Compiled {
     source: String,
     form: Form,
-    steps: BTreeSet<StepName>,
+    names: Names,
     nesting: usize,
     ranges: Vec<Vec<Place>>,
+}
+
+/// What an expression reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The steps whose result, status or error it reads.
+    pub steps: BTreeSet<StepName>,
+    /// Whether it reads the task's input.
+    pub task_input: bool,
+    /// Whether it reads the task's id.
+    pub task_id: bool,
+    /// Whether it reads why the task ends.
+    pub task_error: bool,
+    /// Whether it reads the item of a fan-out, or its number.
+    pub item: bool,
 }
 
 /// One piece of the way from the root to what a comprehension ranges over.
@@ -60,7 +76,9 @@ pub enum InvalidExpression {
     #[error("`map`, `filter`, `all` and `exists` may only range over a value such as `task.input.lines`, or over another of them")]
     ComputedRange,
     /// A name that does not exist.
-    #[error("`{0}` does not exist here; expressions know `task.input` and `steps.<name>.result`")]
+    #[error(
+        "`{0}` does not exist here; expressions know `task.input`, `task.id`, `task.error`, `steps.<name>.result`, `.status` and `.error`, `item` and `item_index`"
+    )]
     UnknownName(String),
 }
 
@@ -78,6 +96,26 @@ pub trait Scope {
     fn task_input(&self) -> &Value;
     /// The result of a step, if it has succeeded.
     fn step_result(&self, step: &str) -> Option<&Value>;
+    /// Where a step stands, in one word.
+    fn step_status(&self, _step: &str) -> Option<Value> {
+        None
+    }
+    /// Why a step failed: `code`, `message`, `details`; `null` if it did not.
+    fn step_error(&self, _step: &str) -> Option<&Value> {
+        None
+    }
+    /// The task's id.
+    fn task_id(&self) -> Option<&Value> {
+        None
+    }
+    /// Why the task ends: `code`, `message`, `step`.
+    fn task_error(&self) -> Option<&Value> {
+        None
+    }
+    /// The item of a fan-out, and its number.
+    fn item(&self) -> Option<(&Value, u32)> {
+        None
+    }
 }
 
 impl Expression {
@@ -99,6 +137,13 @@ impl Expression {
         if source.len() > Self::BYTES_MAX {
             return Err(InvalidExpression::TooLong(source.len()));
         }
+        // Most expressions are plain paths, which need no parser.
+        if let Some(path) = scanned_path(source) {
+            let mut survey = Survey::default();
+            survey.name(&path)?;
+            let compiled = Compiled { source: source.to_owned(), form: Form::Path(path), names: survey.names, nesting: 0, ranges: vec![] };
+            return Ok(Self(Arc::new(compiled)));
+        }
         let program = cel::Program::compile(source).map_err(|errors| syntax_error(&errors))?;
         let mut survey = Survey::default();
         survey.walk(program.expression(), 0, &mut Bound::new())?;
@@ -109,7 +154,7 @@ impl Expression {
         Ok(Self(Arc::new(Compiled {
             source: source.to_owned(),
             form,
-            steps: survey.steps,
+            names: survey.names,
             nesting: survey.nesting,
             ranges: survey.ranges,
         })))
@@ -122,7 +167,28 @@ impl Expression {
 
     /// The steps whose results it reads.
     pub fn steps(&self) -> &BTreeSet<StepName> {
-        &self.0.steps
+        &self.0.names.steps
+    }
+
+    /// Everything that it reads.
+    pub fn names(&self) -> &Names {
+        &self.0.names
+    }
+
+    /// The names of a plain path such as `task.input.lines`; none if the expression computes something.
+    pub fn path(&self) -> Option<&[String]> {
+        match &self.0.form {
+            Form::Path(path) => Some(path),
+            Form::Cel(_) => None,
+        }
+    }
+
+    /// The syntax tree, for whoever works out types; none for a plain path, which has [`Self::path`].
+    pub fn syntax(&self) -> Option<&IdedExpr> {
+        match &self.0.form {
+            Form::Path(_) => None,
+            Form::Cel(program) => Some(program.expression()),
+        }
     }
 
     /// The value for one task.
@@ -131,7 +197,7 @@ impl Expression {
     /// A field that is not there, types that do not fit, or a list too long for a comprehension.
     pub fn evaluate(&self, scope: &dyn Scope) -> Result<Value, NoValue> {
         match &self.0.form {
-            Form::Path(path) => self.follow(path, scope).cloned(),
+            Form::Path(path) => self.follow(path, scope).map(Cow::into_owned),
             Form::Cel(program) => self.run(program, scope),
         }
     }
@@ -140,17 +206,17 @@ impl Expression {
         NoValue { source_text: self.0.source.clone(), reason: reason.into() }
     }
 
-    fn follow<'s>(&self, path: &[String], scope: &'s dyn Scope) -> Result<&'s Value, NoValue> {
-        let (mut value, mut seen, fields) = match path {
-            [task, input, fields @ ..] if task == "task" && input == "input" => (scope.task_input(), "task.input".to_owned(), fields),
-            [steps, name, result, fields @ ..] if steps == "steps" && result == "result" => {
-                let value = scope.step_result(name).ok_or_else(|| self.no_value(format!("step `{name}` has no result")))?;
-                (value, format!("steps.{name}.result"), fields)
-            }
-            _ => return Err(self.no_value("it names nothing that exists")),
-        };
-        for field in fields {
-            value = value.get(field).ok_or_else(|| self.no_value(format!("`{seen}` has no field `{field}`")))?;
+    fn follow<'s>(&self, path: &[String], scope: &'s dyn Scope) -> Result<Cow<'s, Value>, NoValue> {
+        let names: Vec<&str> = path.iter().map(String::as_str).collect();
+        let (root, used) = root_of(&names, scope).map_err(|reason| self.no_value(reason))?;
+        let mut seen = names[..used].join(".");
+        let mut value = root;
+        for field in &names[used..] {
+            let inner = match value {
+                Cow::Borrowed(value) => value.get(field).map(Cow::Borrowed),
+                Cow::Owned(value) => value.get(field).cloned().map(Cow::Owned),
+            };
+            value = inner.ok_or_else(|| self.no_value(format!("`{seen}` has no field `{field}`")))?;
             seen = format!("{seen}.{field}");
         }
         Ok(value)
@@ -158,12 +224,16 @@ impl Expression {
 
     /// The members of an object have no order, so what ranges over one could differ from run to run.
     fn refuse_objects(&self, range: &[Place], scope: &dyn Scope) -> Result<(), NoValue> {
-        let (root, rest) = match range {
-            [Place::Field(task), Place::Field(_), rest @ ..] if task == "task" => (Some(scope.task_input()), rest),
-            [Place::Field(_), Place::Field(step), Place::Field(_), rest @ ..] => (scope.step_result(step), rest),
-            _ => (None, range),
-        };
-        match root.is_some_and(|root| leads_to_object(root, rest)) {
+        let names: Vec<&str> = range
+            .iter()
+            .map_while(|place| match place {
+                Place::Field(name) => Some(name.as_str()),
+                Place::Each => None,
+            })
+            .collect();
+        // What has no value is reported when the program runs.
+        let Ok((root, used)) = root_of(&names, scope) else { return Ok(()) };
+        match leads_to_object(&root, &range[used..]) {
             true => Err(self.no_value("it ranges over an object, whose members have no order; range over a list")),
             false => Ok(()),
         }
@@ -180,15 +250,40 @@ impl Expression {
             }
             _ => Ok(to_cel(value)),
         };
+        let names = &self.0.names;
         let mut steps = HashMap::new();
-        for step in &self.0.steps {
-            if let Some(result) = scope.step_result(step.as_str()) {
-                steps.insert(key(step.as_str()), map([("result", admit(result)?)]));
+        for step in &names.steps {
+            let mut facts = HashMap::new();
+            let known = [
+                ("result", scope.step_result(step.as_str()).map(Cow::Borrowed)),
+                ("status", scope.step_status(step.as_str()).map(Cow::Owned)),
+                ("error", scope.step_error(step.as_str()).map(Cow::Borrowed)),
+            ];
+            for (name, value) in known {
+                if let Some(value) = value {
+                    facts.insert(key(name), admit(&value)?);
+                }
+            }
+            steps.insert(key(step.as_str()), cel::Value::Map(cel::objects::Map { map: Arc::new(facts) }));
+        }
+        let mut task = HashMap::new();
+        let known = [
+            ("input", names.task_input.then(|| scope.task_input())),
+            ("id", scope.task_id().filter(|_| names.task_id)),
+            ("error", scope.task_error().filter(|_| names.task_error)),
+        ];
+        for (name, value) in known {
+            if let Some(value) = value {
+                task.insert(key(name), admit(value)?);
             }
         }
         let mut context = cel::Context::default();
-        context.add_variable_from_value("task", map([("input", admit(scope.task_input())?)]));
+        context.add_variable_from_value("task", cel::Value::Map(cel::objects::Map { map: Arc::new(task) }));
         context.add_variable_from_value("steps", cel::Value::Map(cel::objects::Map { map: Arc::new(steps) }));
+        if let Some((item, number)) = scope.item().filter(|_| names.item) {
+            context.add_variable_from_value("item", admit(item)?);
+            context.add_variable_from_value("item_index", cel::Value::Int(i64::from(number)));
+        }
         let value = program.execute(&context).map_err(|error| self.no_value(error.to_string()))?;
         value.json().map_err(|error| self.no_value(error.to_string()))
     }
@@ -220,9 +315,63 @@ fn key(text: &str) -> cel::objects::Key {
     cel::objects::Key::String(Arc::new(text.to_owned()))
 }
 
-fn map<const N: usize>(entries: [(&str, cel::Value); N]) -> cel::Value {
-    let map = entries.into_iter().map(|(name, value)| (key(name), value)).collect();
-    cel::Value::Map(cel::objects::Map { map: Arc::new(map) })
+/// The value that the first names of a path stand for, and how many names these are.
+fn root_of<'s>(names: &[&str], scope: &'s dyn Scope) -> Result<(Cow<'s, Value>, usize), String> {
+    match names {
+        ["task", "input", ..] => Ok((Cow::Borrowed(scope.task_input()), 2)),
+        ["task", "id", ..] => scope.task_id().map(|id| (Cow::Borrowed(id), 2)).ok_or_else(|| "the task has no id yet".to_owned()),
+        ["task", "error", ..] => {
+            scope.task_error().map(|error| (Cow::Borrowed(error), 2)).ok_or_else(|| "nothing went wrong with the task".to_owned())
+        }
+        ["steps", name, "result", ..] => {
+            scope.step_result(name).map(|result| (Cow::Borrowed(result), 3)).ok_or_else(|| format!("step `{name}` has no result"))
+        }
+        ["steps", name, "status", ..] => {
+            scope.step_status(name).map(|status| (Cow::Owned(status), 3)).ok_or_else(|| format!("there is no step `{name}`"))
+        }
+        ["steps", name, "error", ..] => {
+            scope.step_error(name).map(|error| (Cow::Borrowed(error), 3)).ok_or_else(|| format!("there is no step `{name}`"))
+        }
+        ["item", ..] => scope.item().map(|(item, _)| (Cow::Borrowed(item), 1)).ok_or_else(|| "there is no item here".to_owned()),
+        ["item_index", ..] => {
+            scope.item().map(|(_, number)| (Cow::Owned(Value::from(number)), 1)).ok_or_else(|| "there is no item here".to_owned())
+        }
+        _ => Err("it names nothing that exists".to_owned()),
+    }
+}
+
+/// A source that is nothing but names and dots, as its names. Words that CEL reads as something else are left to its parser.
+fn scanned_path(source: &str) -> Option<Vec<String>> {
+    const WORDS: [&str; 22] = [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+        "has",
+    ];
+    let is_name = |name: &str| {
+        let starts = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+        starts && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !WORDS.contains(&name)
+    };
+    let names: Vec<&str> = source.split('.').collect();
+    (names.len() <= Expression::NODES_MAX && names.iter().all(|name| is_name(name))).then(|| names.into_iter().map(str::to_owned).collect())
 }
 
 fn longest_list(value: &Value) -> usize {
@@ -284,7 +433,7 @@ type Bound = Vec<(String, Option<Vec<Place>>)>;
 struct Survey {
     nodes: usize,
     nesting: usize,
-    steps: BTreeSet<StepName>,
+    names: Names,
     ranges: Vec<Vec<Place>>,
 }
 
@@ -301,6 +450,14 @@ impl Survey {
         }
         match &node.expr {
             Expr::Unspecified | Expr::Literal(_) | Expr::Ident(_) => Ok(()),
+            // `has(steps.a.result)` asks for what the whole path names.
+            Expr::Select(select) if select.test => match plain_path(&select.operand) {
+                Some(mut path) if bound.iter().all(|(variable, _)| *variable != path[0]) => {
+                    path.push(select.field.clone());
+                    self.name(&path)
+                }
+                _ => self.walk(&select.operand, depth, bound),
+            },
             Expr::Select(select) => self.walk(&select.operand, depth, bound),
             Expr::Call(call) => {
                 if let Some(target) = &call.target {
@@ -349,14 +506,22 @@ impl Survey {
 
     fn name(&mut self, path: &[String]) -> Result<(), InvalidExpression> {
         let unknown = || InvalidExpression::UnknownName(path.join("."));
-        match path {
-            [task, input, ..] if task == "task" && input == "input" => Ok(()),
-            [steps, name, result, ..] if steps == "steps" && result == "result" => {
-                self.steps.insert(StepName::new(name).map_err(|_| unknown())?);
-                Ok(())
+        let names: Vec<&str> = path.iter().map(String::as_str).collect();
+        match names.as_slice() {
+            ["task", "input", ..] => self.names.task_input = true,
+            ["task", "id"] => self.names.task_id = true,
+            ["task", "error"] | ["task", "error", "code" | "message" | "step"] => self.names.task_error = true,
+            ["steps", name, "result", ..]
+            | ["steps", name, "status"]
+            | ["steps", name, "error"]
+            | ["steps", name, "error", "code" | "message"]
+            | ["steps", name, "error", "details", ..] => {
+                self.names.steps.insert(StepName::new(name).map_err(|_| unknown())?);
             }
-            _ => Err(unknown()),
+            ["item", ..] | ["item_index"] => self.names.item = true,
+            _ => return Err(unknown()),
         }
+        Ok(())
     }
 }
 
@@ -459,7 +624,7 @@ mod tests {
         assert_eq!(compile(nested), Some(InvalidExpression::TooNested));
         assert_eq!(compile("(task.input.a + task.input.a).map(a, a)"), Some(InvalidExpression::ComputedRange));
         assert_eq!(compile(&["1"; 300].join("+")), Some(InvalidExpression::TooLarge));
-        for unknown in ["foo", "task.output", "steps", "steps.charge", "task", "item.x", "env.HOME"] {
+        for unknown in ["foo", "task.output", "steps", "steps.charge", "task", "steps.charge.state", "env.HOME"] {
             assert_eq!(compile(unknown), Some(InvalidExpression::UnknownName(unknown.into())), "{unknown}");
         }
     }

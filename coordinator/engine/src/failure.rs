@@ -110,6 +110,30 @@ pub mod code {
         step_total_timeout = "step.total_timeout";
         /// The timeout of the task ran out.
         task_timeout = "task.timeout";
+        /// The instant that the workflow's `deadline` gave has come.
+        task_deadline = "task.deadline";
+        /// Why a task ends that was cancelled, as its compensation sees it.
+        task_cancelled = "task.cancelled";
+        /// A signal or event did not come in time.
+        wait_timeout = "wait.timeout";
+        /// Nobody decided in time.
+        approval_timeout = "approval.timeout";
+        /// The child task failed.
+        child_failed = "child.failed";
+        /// The child task was cancelled.
+        child_cancelled = "child.cancelled";
+        /// The child task could not be started.
+        child_refused = "child.refused";
+        /// What a fan-out works on is not a list, or too long.
+        items_invalid = "items.invalid";
+        /// Too many items failed, or too few succeeded.
+        items_failed = "items.failed";
+        /// The collected result of a fan-out is larger than a payload may be.
+        items_too_large = "items.too_large";
+        /// No case of a switch fits, and it has no default.
+        switch_unmatched = "switch.unmatched";
+        /// A person let a held step fail.
+        step_given_up = "step.given_up";
         /// The handler stopped although nobody had asked it to.
         attempt_cancelled = "attempt.cancelled";
     }

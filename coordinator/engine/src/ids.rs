@@ -229,6 +229,45 @@ impl StepIndex {
     }
 }
 
+/// How a step, or one item of a step's fan-out, is called outside the engine: `resize`, `resize[17]`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepLabel {
+    /// The step.
+    pub name: StepName,
+    /// The item's place in the list, from 0.
+    pub item: Option<u32>,
+}
+
+impl From<StepName> for StepLabel {
+    fn from(name: StepName) -> Self {
+        Self { name, item: None }
+    }
+}
+
+impl fmt::Display for StepLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.item {
+            None => write!(f, "{}", self.name),
+            Some(item) => write!(f, "{}[{item}]", self.name),
+        }
+    }
+}
+
+impl FromStr for StepLabel {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let Some((name, rest)) = text.split_once('[') else { return Ok(StepName::new(text)?.into()) };
+        let item = rest.strip_suffix(']').filter(|digits| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()));
+        // Only the form that is printed is read, so that one item has one name.
+        let item = item.filter(|digits| *digits == "0" || !digits.starts_with('0')).and_then(|digits| digits.parse().ok());
+        match item {
+            Some(item) => Ok(Self { name: StepName::new(name)?, item: Some(item) }),
+            None => Err(InvalidId::new("step", text, "a step's name, or its name and an item such as `resize[17]`")),
+        }
+    }
+}
+
 /// Which try at a step this is; counts from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptNumber(pub u32);

@@ -1,11 +1,14 @@
 //! The promises that one task's state and history can show, written once: property tests, simulation and `tasker debug check` all ask
 //! here.
 
-use crate::event::{Entry, Event};
+mod history;
+
+pub use history::check_history;
+
+use crate::decide::{Verdict, verdict};
 use crate::ids::{StepIndex, TaskId};
-use crate::task::{StepState, Task, TaskStatus};
-use crate::workflow::Workflow;
-use std::sync::Arc;
+use crate::task::{StepState, Task};
+use crate::workflow::Role;
 
 /// A promise that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,132 +25,132 @@ pub struct Violation {
 pub fn check_state(task: &Task) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut report = |promise, seen: String| found.push(Violation { promise, task: task.id, seen });
-    let open = task.steps.iter().filter(|step| !step.state.is_terminal()).count();
-    if open != task.open_steps as usize {
-        report("P19", format!("{open} steps are open, the counter says {}", task.open_steps));
+    for (promise, seen) in check_counters(task) {
+        report(promise, seen);
     }
-    if task.status.is_terminal() && open > 0 {
-        report("P9", format!("the task is {} with {open} open steps", task.status.as_str()));
-    }
-    if !task.status.is_terminal() && open == 0 {
-        report("P12", "every step is over, but the task is not".into());
-    }
-    for index in task.workflow.indexes() {
-        let (step, progress) = (task.workflow.step(index), task.progress(index));
-        let unmet = step.depends_on.iter().filter(|dependency| task.step_result(**dependency).is_none()).count();
-        if unmet != progress.open_dependencies as usize {
-            report("P4", format!("step `{}` counts {} open dependencies, {unmet} are", step.name, progress.open_dependencies));
-        }
-        match &progress.state {
-            StepState::Pending if unmet == 0 && !task.status.is_terminal() => {
-                report("P12", format!("step `{}` waits for nothing", step.name));
-            }
-            StepState::Ready { .. } | StepState::Running(_) | StepState::BackingOff { .. } if unmet > 0 => {
-                report("P4", format!("step `{}` is {} before its dependencies", step.name, progress.state.as_str()));
-            }
-            StepState::Running(open) if open.attempt != task.next_attempt(index) => {
-                report("P7", format!("step `{}` runs attempt {} out of turn", step.name, open.attempt));
-            }
-            _ => {}
+    for step in task.indexes() {
+        for (promise, seen) in check_step(task, step) {
+            report(promise, format!("step `{}` {seen}", task.label(step)));
         }
     }
     found
 }
 
-/// Checks a whole history, event by event, and that folding it gives a sound state.
-pub fn check_history(task: TaskId, workflow: &Arc<Workflow>, entries: &[Entry]) -> Vec<Violation> {
-    let folded = match Task::fold(workflow.clone(), entries) {
-        Ok(folded) => folded,
-        Err(broken) => return vec![Violation { promise: "P19", task, seen: broken.to_string() }],
-    };
-    let mut walk = Walk::new(task, workflow);
-    for entry in entries {
-        entry.events.iter().for_each(|event| walk.take(event));
+type Seen = Vec<(&'static str, String)>;
+
+fn check_counters(task: &Task) -> Seen {
+    let mut seen = Seen::new();
+    let open = task.workflow.indexes().filter(|step| !task.progress(*step).state.is_terminal()).count();
+    if open != task.open_steps as usize {
+        seen.push(("P19", format!("{open} steps are open, the counter says {}", task.open_steps)));
     }
-    walk.found.extend(check_state(&folded));
-    walk.found
+    let working = task.indexes().filter(|step| task.definition(*step).is_work() && task.progress(*step).state.holds_place()).count();
+    if working != task.working as usize {
+        seen.push(("P19", format!("{working} steps are at work, the counter says {}", task.working)));
+    }
+    let forward = task.indexes().filter(|step| {
+        let definition = task.definition(*step);
+        definition.role == Role::Forward && definition.is_work() && task.progress(*step).state.holds_place()
+    });
+    if let Some(max) = task.workflow.max_parallel
+        && forward.count() > max as usize
+    {
+        seen.push(("P22", format!("more than {max} steps are at work")));
+    }
+    if task.status.is_terminal() && open > 0 {
+        seen.push(("P9", format!("the task is {} with {open} open steps", task.status.as_str())));
+    }
+    if !task.status.is_terminal() && open == 0 {
+        seen.push(("P12", "every step is over, but the task is not".into()));
+    }
+    seen
 }
 
-struct Walk<'w> {
-    task: TaskId,
-    workflow: &'w Workflow,
-    succeeded: Vec<bool>,
-    open: Vec<Option<u32>>,
-    last_attempt: Vec<u32>,
-    ended: Option<TaskStatus>,
-    found: Vec<Violation>,
+fn check_step(task: &Task, step: StepIndex) -> Seen {
+    let mut seen = Seen::new();
+    let progress = task.progress(step);
+    if let StepState::Running(open) = &progress.state
+        && open.attempt != task.next_attempt(step)
+    {
+        seen.push(("P7", format!("runs attempt {} out of turn", open.attempt)));
+    }
+    match task.item(step) {
+        Some(item) => seen.extend(check_item(task, item.of, item.number, &progress.state)),
+        None => seen.extend(check_node(task, step)),
+    }
+    seen
 }
 
-impl<'w> Walk<'w> {
-    fn new(task: TaskId, workflow: &'w Workflow) -> Self {
-        let steps = workflow.steps.len();
-        Self {
-            task,
-            workflow,
-            succeeded: vec![false; steps],
-            open: vec![None; steps],
-            last_attempt: vec![0; steps],
-            ended: None,
-            found: Vec::new(),
+/// Every item that is not over is at work, waits for a place, or belongs to a step that is over.
+fn check_item(task: &Task, of: StepIndex, number: u32, state: &StepState) -> Seen {
+    let mut seen = Seen::new();
+    let Some(fan) = &task.progress(of).fan else { return vec![("P19", "is an item of a step that has none".into())] };
+    let parent = &task.progress(of).state;
+    match state {
+        StepState::Pending if number < fan.started => seen.push(("P12", "was started and waits for nothing".into())),
+        StepState::Pending if matches!(parent, StepState::FannedOut) => {
+            let most = task.workflow.step(of).for_each.as_ref().and_then(|for_each| for_each.max_parallel);
+            let full = most.is_some_and(|most| fan.started - fan.over >= most) || !task.has_place();
+            let ending = task.ending.is_some() && task.workflow.step(of).role == Role::Forward;
+            if !full && !ending {
+                seen.push(("P12", "could start, but does not".into()));
+            }
+        }
+        state if !state.is_terminal() && !matches!(state, StepState::Pending) && parent.is_terminal() => {
+            seen.push(("P12", format!("is {} although its step is over", state.as_str())));
+        }
+        _ => {}
+    }
+    seen
+}
+
+fn check_node(task: &Task, step: StepIndex) -> Seen {
+    let mut seen = Seen::new();
+    let (definition, progress) = (task.workflow.step(step), task.progress(step));
+    let over = |step: &StepIndex| task.progress(*step).state.is_terminal();
+    let open = definition.depends_on.iter().filter(|step| !over(step)).count();
+    let met = definition.depends_on.iter().filter(|step| task.step_result(**step).is_some()).count();
+    if open != progress.open_dependencies as usize || met != progress.met_dependencies as usize {
+        let counted = (progress.open_dependencies, progress.met_dependencies);
+        seen.push(("P4", format!("counts {counted:?} open and met dependencies, there are {:?}", (open, met))));
+    }
+    if let Some(fan) = &progress.fan {
+        let items = fan.indexes().filter(|item| task.progress(*item).state.is_terminal()).count();
+        if items != fan.over as usize {
+            seen.push(("P19", format!("counts {} items that are over, {items} are", fan.over)));
         }
     }
-
-    fn report(&mut self, promise: &'static str, seen: String) {
-        self.found.push(Violation { promise, task: self.task, seen });
-    }
-
-    fn name(&self, step: StepIndex) -> &str {
-        self.workflow.step(step).name.as_str()
-    }
-
-    fn take(&mut self, event: &Event) {
-        if let Some(status) = self.ended
-            && !matches!(event, Event::ReplyConflicted { .. })
+    let forward = definition.role == Role::Forward;
+    let goes_forward = task.ending.is_none() && !task.status.is_terminal();
+    match &progress.state {
+        StepState::Pending if forward && goes_forward && verdict(task, step) != Verdict::Wait => {
+            seen.push(("P12", "waits for nothing".into()));
+        }
+        StepState::Pending if !forward => seen.push(("P12", "is a handler that was called for and waits for nothing".into())),
+        StepState::Standby if forward => seen.push(("P12", "is on standby, but nobody will call for it".into())),
+        StepState::Parked if task.has_place() && goes_forward => seen.push(("P12", "waits for a place although one is free".into())),
+        StepState::FannedOut => {
+            let items = progress.fan.iter().flat_map(|fan| fan.indexes().take(fan.started as usize));
+            let waits_for_place = !task.has_place();
+            if items.into_iter().all(|item| task.progress(item).state.is_terminal()) && !waits_for_place {
+                seen.push(("P12", "has items, but none is open".into()));
+            }
+        }
+        StepState::FallingBack { to, .. } if task.progress(*to).state.is_terminal() => {
+            seen.push(("P12", "waits for the step in its place, which is over".into()));
+        }
+        StepState::Ready { .. } | StepState::Running(_) | StepState::BackingOff { .. } | StepState::Waiting(_)
+            if forward && !may_have_begun(task, step) =>
         {
-            self.report("P9", format!("`{}` after the task was {}", event.name(), status.as_str()));
+            seen.push(("P4", format!("is {} before its dependencies", progress.state.as_str())));
         }
-        match event {
-            Event::TaskAccepted(_) | Event::CancelRequested { .. } | Event::ReplyConflicted { .. } => {}
-            Event::StepKept { step, .. } => self.succeeded[step.at()] = true,
-            Event::StepReady { step } => self.dependencies_first(*step),
-            Event::AttemptStarted { step, attempt, .. } => {
-                self.dependencies_first(*step);
-                if let Some(open) = self.open[step.at()] {
-                    self.report("P7", format!("attempt {attempt} of `{}` starts while {open} is open", self.name(*step)));
-                }
-                if attempt.0 != self.last_attempt[step.at()] + 1 {
-                    self.report("P7", format!("attempt {attempt} of `{}` is out of turn", self.name(*step)));
-                }
-                self.open[step.at()] = Some(attempt.0);
-                self.last_attempt[step.at()] = attempt.0;
-            }
-            Event::AttemptFailed { step, attempt, .. } => self.closes(*step, attempt.0),
-            Event::StepSucceeded { step, attempt, .. } => {
-                self.closes(*step, attempt.0);
-                if std::mem::replace(&mut self.succeeded[step.at()], true) {
-                    self.report("P6", format!("step `{}` has two results", self.name(*step)));
-                }
-            }
-            Event::StepFailed { step, .. } | Event::StepCancelled { step } => self.open[step.at()] = None,
-            Event::TaskSucceeded { .. } => self.ended = Some(TaskStatus::Succeeded),
-            Event::TaskFailed { .. } => self.ended = Some(TaskStatus::Failed),
-            Event::TaskCancelled { .. } => self.ended = Some(TaskStatus::Cancelled),
-        }
+        _ => {}
     }
+    seen
+}
 
-    fn dependencies_first(&mut self, step: StepIndex) {
-        let workflow = self.workflow;
-        for dependency in &workflow.step(step).depends_on {
-            if !self.succeeded[dependency.at()] {
-                let seen = format!("step `{}` starts before `{}` succeeded", self.name(step), self.name(*dependency));
-                self.report("P4", seen);
-            }
-        }
-    }
-
-    fn closes(&mut self, step: StepIndex, attempt: u32) {
-        if self.open[step.at()].take() != Some(attempt) {
-            self.report("P6", format!("attempt {attempt} of `{}` is closed but was not open", self.name(step)));
-        }
-    }
+/// Whether a step that is at work was allowed to begin: what its dependencies say cannot become worse afterwards, except that
+/// they are withdrawn when the task ends.
+fn may_have_begun(task: &Task, step: StepIndex) -> bool {
+    task.ending.is_some() || verdict(task, step) == Verdict::Go
 }

@@ -11,13 +11,16 @@ pub mod breaker_policy;
 pub mod canary;
 pub mod contract;
 pub mod decide;
+pub mod duration;
 pub mod event;
 pub mod expression;
 pub mod failure;
 pub mod fold;
+pub mod identity;
 pub mod ids;
 pub mod invariant;
 pub mod payload;
+pub mod reaction;
 pub mod retry;
 pub mod schema_cost;
 pub mod task;
@@ -34,8 +37,8 @@ pub use contract::{Contract, Schema};
 
 pub use failure::{Failure, FailureKind};
 pub use ids::{
-    AttemptNumber, AttemptToken, CapabilityName, Digest, ErrorCode, Namespace, SessionId, StepIndex, StepName, SystemName, TaskId,
-    WorkflowName, WorkflowVersion,
+    AttemptNumber, AttemptToken, CapabilityName, Digest, ErrorCode, Namespace, SessionId, StepIndex, StepLabel, StepName, SystemName,
+    TaskId, WorkflowName, WorkflowVersion,
 };
 pub use payload::Payload;
 

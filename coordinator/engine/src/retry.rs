@@ -73,13 +73,22 @@ impl RetryPolicy {
     /// A lost worker, or one that stopped its handlers to shut down, says nothing about the step, so the next attempt follows at once. Everything else waits for the larger of
     /// the policy's delay and the worker's `retry_after`.
     pub fn delay_after(&self, attempt: AttemptNumber, failure: &Failure, seed: u64) -> Option<Duration> {
+        match failure.kind {
+            FailureKind::Permanent | FailureKind::Contract => None,
+            FailureKind::Lost | FailureKind::Cancelled | FailureKind::Retryable | FailureKind::TimedOut => {
+                self.delay_whatever(attempt, failure, seed)
+            }
+        }
+    }
+
+    /// As [`Self::delay_after`], for a failure that the manifest wants retried whatever its kind says.
+    pub fn delay_whatever(&self, attempt: AttemptNumber, failure: &Failure, seed: u64) -> Option<Duration> {
         if attempt.0 >= self.attempts_max || self.non_retryable.contains(&failure.code) {
             return None;
         }
         match failure.kind {
-            FailureKind::Permanent | FailureKind::Contract => None,
             FailureKind::Lost | FailureKind::Cancelled => Some(Duration::ZERO),
-            FailureKind::Retryable | FailureKind::TimedOut => {
+            FailureKind::Retryable | FailureKind::TimedOut | FailureKind::Permanent | FailureKind::Contract => {
                 let wish = failure.retry_after.unwrap_or_default().min(Self::RETRY_AFTER_MAX);
                 Some(self.delay(attempt, seed).max(wish))
             }

@@ -139,20 +139,21 @@ impl Template {
     /// The steps whose results it reads.
     pub fn steps(&self) -> BTreeSet<StepName> {
         let mut steps = BTreeSet::new();
-        self.collect_steps(&mut steps);
+        self.visit(&mut |expression| steps.extend(expression.steps().iter().cloned()));
         steps
     }
 
-    fn collect_steps(&self, steps: &mut BTreeSet<StepName>) {
+    /// Shows every expression in it, in the order of the manifest.
+    pub fn visit(&self, look: &mut dyn FnMut(&Expression)) {
         match self {
             Self::Literal(_) => {}
-            Self::Expression(expression) => steps.extend(expression.steps().iter().cloned()),
+            Self::Expression(expression) => look(expression),
             Self::Text(parts) => parts.iter().for_each(|part| match part {
                 Part::Text(_) => {}
-                Part::Expression(expression) => steps.extend(expression.steps().iter().cloned()),
+                Part::Expression(expression) => look(expression),
             }),
-            Self::List(items) => items.iter().for_each(|item| item.collect_steps(steps)),
-            Self::Object(members) => members.iter().for_each(|(_, member)| member.collect_steps(steps)),
+            Self::List(items) => items.iter().for_each(|item| item.visit(look)),
+            Self::Object(members) => members.iter().for_each(|(_, member)| member.visit(look)),
         }
     }
 }

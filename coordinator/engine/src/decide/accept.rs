@@ -1,13 +1,16 @@
 //! A submission arrives.
 
+use super::begin::{instant, text_of};
 use super::{Decision, Effect, Turn};
 use crate::contract::Violation;
 use crate::event::Event;
+use crate::expression::Scope;
 use crate::ids::{StepIndex, TaskId};
 use crate::payload::Payload;
 use crate::task::{Submission, Task};
 use crate::time::Timestamp;
-use crate::workflow::Workflow;
+use crate::workflow::{Role, Workflow};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Why a submission is not accepted; no task exists afterwards.
@@ -21,6 +24,33 @@ pub enum Refusal {
         /// Where and why, at most twenty.
         violations: Vec<Violation>,
     },
+    /// The workflow's `deadline` has no instant for this input.
+    #[error("the deadline of workflow `{workflow}` cannot be computed: {problem}")]
+    NoDeadline {
+        /// Which workflow.
+        workflow: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// What an expression may look at before there is a task: its input.
+pub(crate) struct InputScope(Value);
+
+impl InputScope {
+    pub(crate) fn new(input: &Payload) -> Self {
+        Self(input.value())
+    }
+}
+
+impl Scope for InputScope {
+    fn task_input(&self) -> &Value {
+        &self.0
+    }
+
+    fn step_result(&self, _: &str) -> Option<&Value> {
+        None
+    }
 }
 
 /// Accepts a submission as a new task.
@@ -28,7 +58,7 @@ pub enum Refusal {
 /// `kept` are results of an earlier task that are reused: their steps count as succeeded and are not run.
 ///
 /// # Errors
-/// If the input does not fit the workflow.
+/// If the input does not fit the workflow, or gives no deadline although the workflow computes one.
 pub fn accept(
     id: TaskId,
     workflow: &Arc<Workflow>,
@@ -42,23 +72,37 @@ pub fn accept(
             return Err(Refusal::InputViolated { workflow: workflow.name.to_string(), violations });
         }
     }
+    let deadline = workflow.deadline.as_ref().map(|deadline| {
+        let scope = InputScope::new(&submission.input);
+        let text = text_of(deadline, &scope)?;
+        instant(&text).ok_or_else(|| format!("`{}` gives `{text}`, not an instant such as `2027-01-31T09:00:00Z`", deadline.source()))
+    });
+    let deadline = deadline.transpose().map_err(|problem| Refusal::NoDeadline { workflow: workflow.name.to_string(), problem })?;
     let submission = Box::new(submission);
     let mut task = Task::accepted(id, workflow.clone(), submission.clone(), now);
     let mut turn = Turn::new(&mut task, now);
     turn.first = 1;
     turn.events.push(Event::TaskAccepted(submission));
+    if let Some(at) = deadline {
+        turn.emit(Event::DeadlineSet { at });
+    }
     for (step, result) in kept {
         turn.emit(Event::StepKept { step, result });
     }
     if let Some(due) = turn.task.task_due() {
         turn.effects.push(Effect::SetTaskTimer { due });
     }
-    turn.advance_all();
+    turn.unsettled.extend(workflow.indexes().filter(|step| workflow.step(*step).role == Role::Forward));
     let decision = turn.finish();
     Ok((task, decision))
 }
 
-/// The results of a finished task that a retry of it may reuse: those of every step that succeeded.
+/// The results of a finished task that a retry of it may reuse: those of every step that succeeded and was not undone.
 pub fn reusable_results(task: &Task) -> Vec<(StepIndex, Payload)> {
-    task.workflow.indexes().filter_map(|step| Some((step, task.step_result(step)?.clone()))).collect()
+    let undone = |step: StepIndex| {
+        let handler = task.workflow.step(step).compensate;
+        handler.is_some_and(|handler| task.step_result(handler).is_some())
+    };
+    let forward = task.workflow.indexes().filter(|step| task.workflow.step(*step).role == Role::Forward);
+    forward.filter(|step| !undone(*step)).filter_map(|step| Some((step, task.step_result(step)?.clone()))).collect()
 }

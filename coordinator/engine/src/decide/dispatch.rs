@@ -1,6 +1,6 @@
 //! A worker has a free slot for a ready step.
 
-use super::{Decision, Effect, TaskScope, Turn, object_of};
+use super::{Decision, Effect, Turn, object_of, scope::TaskScope};
 use crate::contract::{Contract, Schema};
 use crate::event::{Event, Target};
 use crate::failure::{Failure, FailureKind, code};
@@ -8,6 +8,7 @@ use crate::ids::{AttemptToken, Digest, StepIndex};
 use crate::payload::Payload;
 use crate::task::{StepState, Task};
 use crate::time::Timestamp;
+use crate::workflow::Role;
 use serde_json::json;
 use std::time::Duration;
 
@@ -31,25 +32,34 @@ pub fn responder_timeout(running: Option<Duration>) -> Duration {
     running.unwrap_or(RESPONDER_TIMEOUT)
 }
 
+/// How long a system may take to bring the outcome of a call over HTTP, if the step does not say: an answer or, later, a callback.
+pub const HTTP_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Opens the next attempt of a ready step, or fails the step if its input cannot be built.
 ///
-/// A step that is not ready is left alone: the decision is empty. So a queue entry that is out of date does no harm.
+/// A step that is not ready, or whose task is paused, is left alone: the decision is empty. So a queue entry that is out of date does no harm.
 pub fn dispatch(task: &mut Task, step: StepIndex, assignment: &Assignment<'_>, now: Timestamp) -> Decision {
     let mut turn = Turn::new(task, now);
     let StepState::Ready { since } = turn.task.progress(step).state else { return turn.finish() };
+    if turn.task.paused.is_some() {
+        return turn.finish();
+    }
     let worker_contract = assignment.contract.map(|(_, contract)| contract);
     let input = match input_of(turn.task, step, worker_contract) {
         Ok(input) => input,
         Err(failure) => {
-            turn.fail_step(step, failure);
+            turn.give_up(step, failure);
             return turn.finish();
         }
     };
-    let timeouts = turn.task.workflow.step(step).timeouts;
+    let timeouts = turn.task.definition(step).timeouts;
     let deadline = match &assignment.target {
         Target::Session(_) => timeouts.running.map(|running| now.after(running)),
         // Nobody knows whether a responder is there before one is asked, so until one answers the step still waits.
         Target::Responders => timeouts.waiting.map(|waiting| since.after(waiting)),
+        Target::Http => Some(now.after(timeouts.running.unwrap_or(HTTP_TIMEOUT))),
+        // A child is opened by `child::started`.
+        Target::Child(_) => return turn.finish(),
     };
     let attempt = turn.task.next_attempt(step);
     turn.emit(Event::AttemptStarted {
@@ -73,18 +83,25 @@ pub fn ask_again(task: &Task, step: StepIndex) -> Option<Effect> {
     Some(Effect::Ask { step, input, dependencies: dependencies_of(task, step) })
 }
 
+/// The results that a request brings along: those of the direct dependencies; of a handler: that of the step it belongs to.
 fn dependencies_of(task: &Task, step: StepIndex) -> Payload {
-    object_of(task, task.workflow.step(step).depends_on.iter().copied())
+    let definition = task.definition(step);
+    let owner = match definition.role {
+        Role::Compensation { of } | Role::Fallback { of } => Some(of),
+        Role::Forward | Role::OnFailure => None,
+    };
+    object_of(task, definition.depends_on.iter().copied().chain(owner))
 }
 
-/// The step's input: the mapping's value, or the task's input; checked against the manifest's and the worker's contract.
-fn input_of(task: &Task, step: StepIndex, worker: Option<&Contract>) -> Result<Payload, Failure> {
-    let definition = task.workflow.step(step);
-    let input = match &definition.input {
-        None => task.submission.input.clone(),
-        Some(template) => {
+/// The step's input: the mapping's value, or the item, or the task's input; checked against the manifest's and the worker's contract.
+pub(super) fn input_of(task: &Task, step: StepIndex, worker: Option<&Contract>) -> Result<Payload, Failure> {
+    let definition = task.definition(step);
+    let input = match (&definition.input, task.item(step)) {
+        (None, None) => task.submission.input.clone(),
+        (None, Some(item)) => item.value.clone(),
+        (Some(template), _) => {
             let value = template
-                .evaluate(&TaskScope::new(task))
+                .evaluate(&TaskScope::of(task, step))
                 .map_err(|missing| Failure::new(FailureKind::Contract, code::expression_failed(), format!("input: {missing}")))?;
             Payload::of(&value)
         }
@@ -98,11 +115,16 @@ fn input_of(task: &Task, step: StepIndex, worker: Option<&Contract>) -> Result<P
         Failure::new(
             FailureKind::Contract,
             code::contract_input_violated(),
-            format!("the input of `{}` does not fit the contract: {}", definition.capability, first(&violations)),
+            format!("the input of `{}` does not fit the contract: {}", asked(definition), first(&violations)),
         )
         .with_details(Payload::of(&json!({ "violations": violations })))
     })?;
     Ok(input)
+}
+
+/// What a step asks for, in a word.
+fn asked(definition: &crate::workflow::Step) -> &str {
+    definition.capability().map_or(definition.name.as_str(), crate::ids::CapabilityName::as_str)
 }
 
 /// Checks a payload against every schema that is there; reads its JSON only if one is.

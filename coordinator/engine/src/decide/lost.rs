@@ -11,7 +11,7 @@ use std::time::Duration;
 /// sweep that comes twice, or late, does no harm (P7).
 pub fn lost(task: &mut Task, step: StepIndex, token: AttemptToken, message: &str, now: Timestamp) -> Decision {
     let mut turn = Turn::new(task, now);
-    if turn.task.open_attempt(step).is_some_and(|open| open.token == token) {
+    if turn.task.steps.get(step.at()).and_then(|_| turn.task.open_attempt(step)).is_some_and(|open| open.token == token) {
         turn.fail_attempt(step, Failure::new(FailureKind::Lost, code::worker_lost(), message), None);
     }
     turn.finish()
@@ -20,7 +20,7 @@ pub fn lost(task: &mut Task, step: StepIndex, token: AttemptToken, message: &str
 /// A plain responder was asked and did not answer in time. Like [`lost`], harmless if it comes late or twice.
 pub fn no_answer(task: &mut Task, step: StepIndex, token: AttemptToken, limit: Duration, now: Timestamp) -> Decision {
     let mut turn = Turn::new(task, now);
-    if turn.task.open_attempt(step).is_some_and(|open| open.token == token) {
+    if turn.task.steps.get(step.at()).and_then(|_| turn.task.open_attempt(step)).is_some_and(|open| open.token == token) {
         let message = format!("the attempt brought no reply within {limit:?}");
         turn.fail_attempt(step, Failure::new(FailureKind::TimedOut, code::attempt_timeout(), message), None);
     }

@@ -2,24 +2,38 @@
 //!
 //! Every decision changes the task only by emitting events, so the same events fold to the same task. A refusal leaves the task as
 //! it was. What must be done once the events are committed is said by [`Effect`]s.
+//!
+//! One decision runs to its end: what an event makes possible (a successor, the next item, a free place, the end of the task) is
+//! decided in the same turn, from a queue, so that a chain of ten thousand steps needs no stack.
 
 pub mod accept;
+pub mod approval;
+mod begin;
 pub mod cancel;
+pub mod child;
 pub mod dispatch;
+mod ending;
+mod fail;
+mod fan;
 pub mod lost;
+pub mod pause;
 pub mod reply;
+pub mod resolve;
+mod scope;
+pub mod signal;
 pub mod timer;
 
 use crate::event::{Entry, Event, Target};
-use crate::expression::{NoValue, Scope};
+use crate::expression::NoValue;
 use crate::failure::{Failure, FailureKind, code};
-use crate::ids::{AttemptNumber, AttemptToken, StepIndex};
+use crate::ids::{AttemptNumber, AttemptToken, StepIndex, TaskId};
 use crate::payload::Payload;
-use crate::retry::mix;
-use crate::task::{StepState, Task};
+use crate::task::{Cause, StepState, Task};
 use crate::time::Timestamp;
-use serde_json::Value;
-use std::cell::OnceCell;
+use crate::workflow::{Role, StepKind};
+pub(crate) use begin::{Verdict, verdict};
+use scope::TaskScope;
+use std::collections::VecDeque;
 
 /// What one input led to.
 #[derive(Debug, Default)]
@@ -37,6 +51,27 @@ pub enum Effect {
     Enqueue {
         /// Which step.
         step: StepIndex,
+    },
+    /// The step is a child task that may start: ask [`child::request`] what to submit.
+    StartChild {
+        /// Which step.
+        step: StepIndex,
+    },
+    /// The step waits for an event from outside; one that came before may be waiting for it.
+    Listen {
+        /// Which step.
+        step: StepIndex,
+        /// The event's name.
+        name: String,
+        /// The event's key.
+        key: String,
+    },
+    /// An attached child task starts nothing new, or goes on.
+    PauseChild {
+        /// Which task.
+        child: TaskId,
+        /// Whether it pauses.
+        paused: bool,
     },
     /// Look at the step again at this instant; a timer that is no longer due does nothing.
     SetStepTimer {
@@ -59,7 +94,7 @@ pub enum Effect {
         /// JSON object: the results of its direct dependencies by name.
         dependencies: Payload,
     },
-    /// Tell the worker that nobody waits for this attempt any more.
+    /// Tell the worker that nobody waits for this attempt any more; a child task is cancelled.
     CancelAttempt {
         /// Which step.
         step: StepIndex,
@@ -92,11 +127,13 @@ pub(crate) struct Turn<'t> {
     first: u64,
     events: Vec<Event>,
     effects: Vec<Effect>,
+    /// Steps whose dependencies changed and that may have something to do.
+    unsettled: VecDeque<StepIndex>,
 }
 
 impl<'t> Turn<'t> {
     fn new(task: &'t mut Task, now: Timestamp) -> Self {
-        Self { first: task.events + 1, task, now, events: Vec::new(), effects: Vec::new() }
+        Self { first: task.events + 1, task, now, events: Vec::new(), effects: Vec::new(), unsettled: VecDeque::new() }
     }
 
     fn emit(&mut self, event: Event) {
@@ -104,16 +141,41 @@ impl<'t> Turn<'t> {
         self.events.push(event);
     }
 
-    fn finish(self) -> Decision {
+    /// Runs the decision to its end.
+    fn finish(mut self) -> Decision {
+        if !self.events.is_empty() {
+            self.run();
+        }
         let entry = (!self.events.is_empty()).then_some(Entry { task: self.task.id, first: self.first, at: self.now, events: self.events });
         Decision { entry, effects: self.effects }
     }
 
-    /// Makes a step ready whose dependencies have all succeeded.
-    fn ready(&mut self, step: StepIndex) {
-        self.emit(Event::StepReady { step });
-        self.effects.push(Effect::Enqueue { step });
-        self.set_timer(step);
+    fn run(&mut self) {
+        while !self.task.status.is_terminal() {
+            if let Some(step) = self.unsettled.pop_front() {
+                self.settle(step);
+            } else if !self.fill_places() && !self.advance_ending() && !self.succeed_if_done() {
+                break;
+            }
+        }
+    }
+
+    /// A forward step may have ended: the task has succeeded if nothing is open. Says whether something changed.
+    fn succeed_if_done(&mut self) -> bool {
+        if self.task.open_steps > 0 || self.task.ending.is_some() || self.task.status.is_terminal() {
+            return false;
+        }
+        match result_of(self.task) {
+            Ok(result) => {
+                self.emit(Event::TaskSucceeded { result });
+                self.effects.push(Effect::Finished);
+            }
+            Err(missing) => {
+                let failure = Failure::new(FailureKind::Contract, code::expression_failed(), format!("result: {missing}"));
+                self.begin_ending(Cause::Failed { step: None, failure }, true);
+            }
+        }
+        true
     }
 
     fn set_timer(&mut self, step: StepIndex) {
@@ -122,83 +184,24 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// Makes every step ready that waits for nothing; ends the task if nothing is left.
-    fn advance_all(&mut self) {
-        for step in self.task.workflow.indexes() {
-            self.advance(step);
-        }
-        self.end_if_done();
-    }
-
-    fn advance(&mut self, step: StepIndex) {
-        let progress = self.task.progress(step);
-        if progress.open_dependencies == 0 && matches!(progress.state, StepState::Pending) {
-            self.ready(step);
-        }
-    }
-
-    /// What follows from a step's success: its successors may become ready, the task may be over.
-    fn after_success(&mut self, step: StepIndex) {
-        let workflow = self.task.workflow.clone();
-        for successor in &workflow.step(step).successors {
-            self.advance(*successor);
-        }
-        self.end_if_done();
-    }
-
-    fn end_if_done(&mut self) {
-        if self.task.open_steps > 0 || self.task.status.is_terminal() {
+    /// A step or item is over: whoever waits for it may have something to do.
+    fn over(&mut self, step: StepIndex) {
+        if let Some(item) = self.task.item(step) {
+            let of = item.of;
+            self.item_over(of);
             return;
         }
-        let event = match result_of(self.task) {
-            Ok(result) => Event::TaskSucceeded { result },
-            Err(missing) => {
-                let failure = Failure::new(FailureKind::Contract, code::expression_failed(), format!("result: {missing}"));
-                Event::TaskFailed { step: None, failure }
-            }
-        };
-        self.emit(event);
-        self.effects.push(Effect::Finished);
-    }
-
-    /// Closes the open attempt as failed; then a retry follows, or the step fails and with it the task.
-    fn fail_attempt(&mut self, step: StepIndex, failure: Failure, reply: Option<crate::ids::Digest>) {
-        let Some(open) = self.task.open_attempt(step).cloned() else { return };
         let workflow = self.task.workflow.clone();
-        let seed = mix((self.task.id.as_number() as u64) ^ (u64::from(step.0) << 48));
-        let delay = workflow.step(step).retry.delay_after(open.attempt, &failure, seed);
-        let retry_at = delay.map(|delay| self.now.after(delay));
-        self.emit(Event::AttemptFailed { step, attempt: open.attempt, failure: failure.clone(), reply, retry_at });
-        self.effects.push(Effect::AttemptClosed { step, token: open.token, target: open.target });
-        match retry_at {
-            None => self.fail_step(step, failure),
-            Some(at) if at <= self.now => self.ready(step),
-            Some(_) => self.set_timer(step),
+        let definition = workflow.step(step);
+        self.unsettled.extend(definition.successors.iter().copied());
+        if let Role::Fallback { of } = definition.role {
+            self.fallback_over(of, step);
         }
     }
 
-    fn fail_step(&mut self, step: StepIndex, failure: Failure) {
-        self.emit(Event::StepFailed { step, failure: failure.clone() });
-        self.stop_steps("another step failed");
-        self.emit(Event::TaskFailed { step: Some(step), failure });
-        self.effects.push(Effect::Finished);
-    }
-
-    /// Closes whatever is still open, because the task ends.
-    fn stop_steps(&mut self, reason: &str) {
-        for step in self.task.workflow.indexes() {
-            if self.task.progress(step).state.is_terminal() {
-                continue;
-            }
-            let open = self.task.open_attempt(step).cloned();
-            self.emit(Event::StepCancelled { step });
-            if let Some(open) = open {
-                self.withdraw(step, open, reason);
-            }
-        }
-    }
-
-    fn withdraw(&mut self, step: StepIndex, open: crate::task::OpenAttempt, reason: &str) {
+    /// Takes back an open attempt.
+    fn withdraw(&mut self, step: StepIndex, reason: &str) {
+        let Some(open) = self.task.open_attempt(step).cloned() else { return };
         self.effects.push(Effect::CancelAttempt {
             step,
             attempt: open.attempt,
@@ -220,10 +223,8 @@ pub fn resume(task: &Task) -> Vec<Effect> {
     if let Some(due) = task.task_due() {
         effects.push(Effect::SetTaskTimer { due });
     }
-    for step in task.workflow.indexes() {
-        if let StepState::Ready { .. } = task.progress(step).state {
-            effects.push(Effect::Enqueue { step });
-        }
+    for step in task.indexes() {
+        effects.extend(go_on(task, step));
         if let Some(due) = task.step_due(step) {
             effects.push(Effect::SetStepTimer { step, due });
         }
@@ -231,28 +232,21 @@ pub fn resume(task: &Task) -> Vec<Effect> {
     effects
 }
 
-/// What an expression of this task may look at; values are read from their JSON only when asked for.
-pub(crate) struct TaskScope<'t> {
-    task: &'t Task,
-    input: OnceCell<Value>,
-    results: Vec<OnceCell<Value>>,
-}
-
-impl<'t> TaskScope<'t> {
-    pub(crate) fn new(task: &'t Task) -> Self {
-        Self { task, input: OnceCell::new(), results: task.steps.iter().map(|_| OnceCell::new()).collect() }
-    }
-}
-
-impl Scope for TaskScope<'_> {
-    fn task_input(&self) -> &Value {
-        self.input.get_or_init(|| self.task.submission.input.value())
-    }
-
-    fn step_result(&self, step: &str) -> Option<&Value> {
-        let step = self.task.workflow.find(step)?;
-        let result = self.task.step_result(step)?;
-        Some(self.results[step.at()].get_or_init(|| result.value()))
+/// What a step's state asks for, besides timers.
+fn go_on(task: &Task, step: StepIndex) -> Option<Effect> {
+    match &task.progress(step).state {
+        StepState::Ready { .. } if task.paused.is_some() => None,
+        StepState::Ready { .. } => match &task.definition(step).kind {
+            StepKind::Child(_) => Some(Effect::StartChild { step }),
+            StepKind::Call(_) | StepKind::Wait(_) | StepKind::Sleep(_) | StepKind::Approval(_) | StepKind::Switch(_) => {
+                Some(Effect::Enqueue { step })
+            }
+        },
+        StepState::Waiting(waiting) => match &waiting.wait {
+            crate::task::Wait::Event { name, key } => Some(Effect::Listen { step, name: name.clone(), key: key.clone() }),
+            crate::task::Wait::Signal { .. } | crate::task::Wait::Sleep | crate::task::Wait::Approval { .. } => None,
+        },
+        _ => None,
     }
 }
 

@@ -109,7 +109,7 @@ fn late(turn: &mut Turn<'_>, reply: &Reply) -> Disposition {
 
 fn record(turn: &mut Turn<'_>, reply: &Reply, worker: Option<&Contract>) {
     let step = reply.step;
-    let definition = &turn.task.workflow.step(step).contract;
+    let definition = &turn.task.definition(step).contract;
     match &reply.outcome {
         Outcome::Succeeded(result) => {
             let schemas = [definition.result.as_ref(), worker.and_then(|contract| contract.result.as_ref())];
@@ -120,7 +120,7 @@ fn record(turn: &mut Turn<'_>, reply: &Reply, worker: Option<&Contract>) {
                     if let Some(open) = open {
                         turn.effects.push(Effect::AttemptClosed { step, token: open.token, target: open.target });
                     }
-                    turn.after_success(step);
+                    turn.over(step);
                 }
                 Err(violations) => {
                     let message = format!("the result does not fit the contract: {}", first(&violations));
