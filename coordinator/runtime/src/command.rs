@@ -1,14 +1,16 @@
 //! What the operations ask of the loop.
 
 use crate::operations::{
-    Applied, AppliedWorkflow, ApplyError, CapabilityView, ChangeError, Figures, Reason, SubmitError, Submitted, SystemView, TaskView,
-    Unavailable,
+    Applied, AppliedWorkflow, ApplyError, CapabilityView, ChangeError, DrainedVersion, Figures, FleetError, Reason, SubmitError, Submitted,
+    SystemView, TaskView, Unavailable, WorkerView,
 };
 use crate::port::store::Sequence;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tasker_engine::{Digest, Namespace, Payload, TaskId, Timestamp, WorkflowName, WorkflowVersion};
+use tasker_engine::{Digest, Namespace, Payload, SystemName, TaskId, Timestamp, WorkflowName, WorkflowVersion};
+use tasker_scheduler::Target;
+use tasker_scheduler::breaker::Override;
 use tokio::sync::oneshot::Sender;
 
 /// One request to the loop, with the place for its answer. Answers to changes are sent after the commit.
@@ -78,6 +80,24 @@ pub(crate) enum Command {
     },
     Figures {
         answer: Sender<Figures>,
+    },
+    OverrideBreaker {
+        target: Target,
+        operator: Override,
+        answer: Sender<Result<CapabilityView, FleetError>>,
+    },
+    DrainWorker {
+        namespace: Namespace,
+        session: String,
+        system: Option<SystemName>,
+        answer: Sender<Result<WorkerView, FleetError>>,
+    },
+    DrainVersion {
+        namespace: Namespace,
+        system: SystemName,
+        version: String,
+        undo: bool,
+        answer: Sender<Result<DrainedVersion, FleetError>>,
     },
     Drain {
         grace: Duration,

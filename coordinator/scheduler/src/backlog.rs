@@ -137,19 +137,29 @@ impl Scheduler {
 
     /// The lane in which a task's step waits: the given one, unless the system has a canary or the step a sticky key.
     pub fn lane_of(&mut self, lane: LaneId, task: TaskId, bucket: Option<Bucket>) -> LaneId {
+        if let Some(known) = self.known_lane_of(lane, task, bucket) {
+            return known;
+        }
         let place = &self.places[lane.0 as usize];
-        let side = self.asked[place.target.0 as usize].canary.as_ref().map(|canary| canary.side(task));
-        if side.is_none() && bucket.is_none() {
-            return lane;
-        }
-        if let Some(branch) = place.branches.get(&(side, bucket)) {
-            return *branch;
-        }
+        let side = self.side_of(lane, task);
         let rule = place.lane.route.as_ref().and_then(|route| route.rule.clone());
         let branch = Lane { target: place.lane.target.clone(), route: Some(RouteKey { rule, side, bucket }) };
         let branch = self.lane(&branch);
         self.places[lane.0 as usize].branches.insert((side, bucket), branch);
         branch
+    }
+
+    /// The same without opening a lane: none if no such step ever waited.
+    pub fn known_lane_of(&self, lane: LaneId, task: TaskId, bucket: Option<Bucket>) -> Option<LaneId> {
+        let side = self.side_of(lane, task);
+        if side.is_none() && bucket.is_none() {
+            return Some(lane);
+        }
+        self.places[lane.0 as usize].branches.get(&(side, bucket)).copied()
+    }
+
+    fn side_of(&self, lane: LaneId, task: TaskId) -> Option<Side> {
+        self.canary_of(lane).map(|canary| canary.side(task))
     }
 
     /// What a lane's number stands for.

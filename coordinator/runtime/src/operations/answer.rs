@@ -4,6 +4,8 @@ use crate::port::store::TaskRow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tasker_engine::breaker_policy::BreakerPolicy;
+use tasker_engine::canary::Canary;
 use tasker_engine::contract::Violation;
 use tasker_engine::event::Entry;
 use tasker_engine::{
@@ -11,6 +13,9 @@ use tasker_engine::{
 };
 use tasker_registry::message::{Sdk, SessionState};
 use tasker_registry::registry::{Capability, System};
+use tasker_registry::{DrainRefusal, Withheld};
+use tasker_scheduler::Target;
+use tasker_scheduler::breaker::{Override, State};
 
 /// What became of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +96,10 @@ pub struct SystemView {
     pub system: System,
     /// Its live workers.
     pub workers: Vec<WorkerView>,
+    /// The build that gets a share of the tasks, if a manifest declares one.
+    pub canary: Option<Canary>,
+    /// Builds whose workers get nothing new, because an operator said so.
+    pub drained_versions: Vec<String>,
 }
 
 /// A capability with what is waiting for it.
@@ -110,6 +119,40 @@ pub struct CapabilityView {
     pub waiting: usize,
     /// Since when the oldest of them waits.
     pub oldest_waiting: Option<Timestamp>,
+    /// What holds its steps back when it fails; none if no manifest declares one and no operator demanded anything.
+    pub breaker: Option<BreakerView>,
+}
+
+/// A capability's breaker as it stands.
+#[derive(Debug, Clone)]
+pub struct BreakerView {
+    /// Whether attempts may start.
+    pub state: State,
+    /// Since when it is in that state.
+    pub since: Timestamp,
+    /// How many failures count now; 0 unless it is closed.
+    pub failures: u32,
+    /// When the next probe may start; only while it is open by itself.
+    pub next_probe_at: Option<Timestamp>,
+    /// What an operator demands.
+    pub operator: Override,
+    /// How often it has opened by itself since the coordinator started.
+    pub opened: u64,
+    /// What it follows; none if it is there for an operator's demand only.
+    pub policy: Option<BreakerPolicy>,
+}
+
+/// A build of a system that was drained, or is no longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrainedVersion {
+    /// Whose.
+    pub system: SystemName,
+    /// Which build, as its workers announce it.
+    pub version: String,
+    /// Whether its workers get nothing new.
+    pub drained: bool,
+    /// How many live workers it is about.
+    pub workers: usize,
 }
 
 /// A live worker.
@@ -129,8 +172,12 @@ pub struct WorkerView {
     pub host: String,
     /// Where it runs.
     pub process_id: u32,
+    /// Where and on what it says it runs.
+    pub labels: BTreeMap<String, String>,
     /// Whether it takes work.
     pub state: SessionState,
+    /// Why it is given nothing new although it would take some.
+    pub withheld: Option<Withheld>,
     /// What it can do.
     pub capabilities: Vec<CapabilityName>,
     /// How many attempts it runs at once.
@@ -196,6 +243,19 @@ pub struct Figures {
     pub reannounced: u64,
     /// Messages refused at the door, by reason.
     pub messages_refused: BTreeMap<&'static str, u64>,
+    /// Every breaker; as many as manifests declare and operators demand.
+    pub breakers: Vec<BreakerFigure>,
+}
+
+/// One breaker's figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerFigure {
+    /// What it holds back.
+    pub target: Target,
+    /// Where it stands.
+    pub state: State,
+    /// How often it has opened by itself.
+    pub opened: u64,
 }
 
 /// Why a manifest was not applied.
@@ -272,6 +332,20 @@ pub enum ChangeError {
     /// A task that succeeded has nothing to retry.
     #[error("the task succeeded; submit a new one instead")]
     NothingToRetry,
+    /// The coordinator cannot take it now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why an operator's order about systems, capabilities or workers was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// Nobody ever spoke of the capability.
+    #[error("nobody ever spoke of a capability `{}` of system `{}`", .0.capability, .0.system)]
+    UnknownCapability(Target),
+    /// It is not clear what to drain, or too much is.
+    #[error(transparent)]
+    Drain(#[from] DrainRefusal),
     /// The coordinator cannot take it now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

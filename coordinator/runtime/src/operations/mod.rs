@@ -13,7 +13,9 @@ use crate::command::Command;
 use crate::port::store::{ReadError, Search, Store};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tasker_engine::{Namespace, TaskId, Timestamp};
+use tasker_engine::{Namespace, SystemName, TaskId, Timestamp};
+use tasker_scheduler::Target;
+use tasker_scheduler::breaker::Override;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// A handle on a running coordinator; cheap to clone.
@@ -171,6 +173,40 @@ impl Operations {
     pub async fn workers(&self, namespace: &Namespace) -> Result<Vec<WorkerView>, Unavailable> {
         let systems = self.systems(namespace).await?;
         Ok(systems.into_iter().flat_map(|system| system.workers).collect())
+    }
+
+    /// Opens or closes a capability's breaker by hand, or lets it follow its policy again. Not stored: a coordinator that starts anew follows
+    /// the policies.
+    ///
+    /// # Errors
+    /// Nobody ever spoke of the capability.
+    pub async fn override_breaker(&self, target: Target, operator: Override) -> Result<CapabilityView, FleetError> {
+        self.ask(|answer| Command::OverrideBreaker { target, operator, answer }).await?
+    }
+
+    /// Gives a worker nothing new and asks it to finish and leave. Asked again, it answers the same.
+    ///
+    /// # Errors
+    /// No live worker has the session, or those of several systems do and none is named.
+    pub async fn drain_worker(&self, namespace: &Namespace, session: &str, system: Option<SystemName>) -> Result<WorkerView, FleetError> {
+        let (namespace, session) = (namespace.clone(), session.to_owned());
+        self.ask(|answer| Command::DrainWorker { namespace, session, system, answer }).await?
+    }
+
+    /// Gives the workers of a build nothing new, those that join later included; `undo` takes that back. They stay, and finish what they hold.
+    /// Not stored: a coordinator that starts anew gives work to every build.
+    ///
+    /// # Errors
+    /// The system is unknown, or too many of its builds are drained.
+    pub async fn drain_version(
+        &self,
+        namespace: &Namespace,
+        system: SystemName,
+        version: &str,
+        undo: bool,
+    ) -> Result<DrainedVersion, FleetError> {
+        let (namespace, version) = (namespace.clone(), version.to_owned());
+        self.ask(|answer| Command::DrainVersion { namespace, system, version, undo, answer }).await?
     }
 
     /// Why the task is not moving, step by step; none if there is no such task.

@@ -73,6 +73,18 @@ impl Shard {
                 self.answer(answer, changed);
             }
             Command::Retry { namespace, id, answer } => self.retry(&namespace, id, answer),
+            Command::OverrideBreaker { target, operator, answer } => {
+                let overridden = self.override_breaker(target, operator);
+                self.answer(answer, overridden);
+            }
+            Command::DrainWorker { namespace, session, system, answer } => {
+                let drained = self.drain_worker(&namespace, &session, system.as_ref());
+                self.answer(answer, drained);
+            }
+            Command::DrainVersion { namespace, system, version, undo, answer } => {
+                let drained = self.drain_version(&namespace, system, version, undo);
+                self.answer(answer, drained);
+            }
             Command::Drain { grace, answer } => {
                 self.tell_workers_to_wait();
                 self.begin_drain(grace, Some(answer));
@@ -315,7 +327,8 @@ impl Shard {
                 let StepState::Ready { since } = resident.task.progress(step).state else { return };
                 let waiting = Waiting { task: id, step, since };
                 let returned = !resident.task.progress(step).closed.is_empty();
-                self.scheduler.enqueue(resident.lanes[step.at()], waiting, returned);
+                let lane = self.scheduler.lane_of(resident.lanes[step.at()], id, None);
+                self.scheduler.enqueue(lane, waiting, returned);
             }
             Effect::SetStepTimer { step, due } => self.timers.push(Reverse((due, id, Some(step)))),
             Effect::SetTaskTimer { due } => self.timers.push(Reverse((due, id, None))),
@@ -335,6 +348,7 @@ impl Shard {
             }
             Effect::AttemptClosed { step, token, .. } => {
                 self.attempts.remove(&token.0);
+                self.report_health(id, step, token);
                 if let Some(resident) = self.residents.get_mut(id) {
                     resident.progress.remove(&step);
                 }

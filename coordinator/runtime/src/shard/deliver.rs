@@ -3,6 +3,7 @@
 use super::Shard;
 use super::attempts::Carrier;
 use super::change::Asked;
+use super::routing::Candidates;
 use crate::operations::now;
 use std::collections::HashMap;
 use tasker_engine::AttemptToken;
@@ -11,12 +12,6 @@ use tasker_engine::decide::dispatch::{Assignment, ask_again, dispatch};
 use tasker_engine::event::Target;
 use tasker_registry::SessionKey;
 use tasker_scheduler::LaneId;
-
-/// The sessions that may take from a lane, in turn.
-struct Candidates {
-    sessions: Vec<SessionKey>,
-    next: usize,
-}
 
 impl Shard {
     /// Gives out steps until nobody has a free slot for anything that waits. Lanes take turns, a step at a time.
@@ -32,8 +27,11 @@ impl Shard {
         let mut candidates: HashMap<LaneId, Candidates> = HashMap::new();
         while !lanes.is_empty() {
             lanes.retain(|lane| {
+                if !self.scheduler.admits(*lane, self.uptime()) {
+                    return false;
+                }
                 let known = candidates.entry(*lane).or_insert_with(|| self.candidates(*lane));
-                if known.sessions.is_empty() && !self.is_offered(*lane) {
+                if known.is_empty() && !self.is_offered(*lane) {
                     return self.give_to_responders(*lane);
                 }
                 self.give_to_session(*lane, known)
@@ -41,42 +39,9 @@ impl Shard {
         }
     }
 
-    fn is_offered(&self, lane: LaneId) -> bool {
-        let target = &self.scheduler.name(lane).target;
-        self.registry.is_offered(&target.namespace, &target.system, &target.capability)
-    }
-
-    fn candidates(&self, lane: LaneId) -> Candidates {
-        let (uptime, lease) = (self.uptime(), self.settings.lease);
-        let target = &self.scheduler.name(lane).target;
-        let offering = self.registry.offering(&target.namespace, &target.system, &target.capability);
-        let sessions: Vec<SessionKey> =
-            offering.filter(|session| session.available(uptime, lease) > 0).map(|session| session.key.clone()).collect();
-        // Another worker is first each time, so that few steps do not always go to the same one.
-        let next = if sessions.is_empty() { 0 } else { self.last as usize % sessions.len() };
-        Candidates { sessions, next }
-    }
-
-    /// The next session in turn that has a free slot.
-    fn pick(&self, candidates: &mut Candidates) -> Option<SessionKey> {
-        let (uptime, lease) = (self.uptime(), self.settings.lease);
-        while !candidates.sessions.is_empty() {
-            candidates.next %= candidates.sessions.len();
-            let key = &candidates.sessions[candidates.next];
-            let free = self.registry.session(key).is_some_and(|session| session.available(uptime, lease) > 0);
-            if free {
-                let key = key.clone();
-                candidates.next += 1;
-                return Some(key);
-            }
-            candidates.sessions.swap_remove(candidates.next);
-        }
-        None
-    }
-
     /// Gives one step of the lane to a session. False if nothing more can be given from this lane now.
     fn give_to_session(&mut self, lane: LaneId, candidates: &mut Candidates) -> bool {
-        let Some(session) = self.pick(candidates) else { return false };
+        let Some(session) = self.pick(lane, candidates) else { return false };
         let Some(waiting) = self.scheduler.take(lane) else { return false };
         let capability = &self.scheduler.name(lane).target.capability;
         let contract = self.registry.session(&session).and_then(|worker| self.registry.contract_of(worker, capability));
@@ -87,19 +52,23 @@ impl Shard {
         };
         let Some(resident) = self.residents.get_mut(waiting.task) else { return true };
         let decision = dispatch(&mut resident.task, waiting.step, &assignment, now());
+        self.permit(lane, assignment.token, &decision);
         self.record(waiting.task, decision, Some(Asked::Session(session)));
         true
     }
 
     /// Gives one step of the lane to plain responders, if they may be asked. False if nothing more can be given from this lane now.
     fn give_to_responders(&mut self, lane: LaneId) -> bool {
-        if !self.responders.may_call(lane, self.uptime()) {
+        // Responders announce neither build nor labels, so they cannot be what a route demands.
+        let demanding = self.scheduler.name(lane).route.as_ref().is_some_and(|route| route.is_demanding());
+        if demanding || !self.responders.may_call(self.scheduler.base(lane), self.uptime()) {
             return false;
         }
         let Some(waiting) = self.scheduler.take(lane) else { return false };
         let assignment = Assignment { token: AttemptToken(rand::random()), target: Target::Responders, contract: None };
         let Some(resident) = self.residents.get_mut(waiting.task) else { return true };
         let decision = dispatch(&mut resident.task, waiting.step, &assignment, now());
+        self.permit(lane, assignment.token, &decision);
         self.record(waiting.task, decision, Some(Asked::Responders));
         true
     }
@@ -107,6 +76,9 @@ impl Shard {
     /// Attempts that found no responder go to workers that have joined since.
     fn hand_over_parked(&mut self) {
         for lane in self.responders.lanes_with_parked() {
+            if self.is_held_back(lane) {
+                continue;
+            }
             let mut candidates = self.candidates(lane);
             while let Some(token) = self.responders.first_parked(lane) {
                 let parked = self.attempts.get(&token).filter(|open| open.carrier == Carrier::Parked).cloned();
@@ -114,7 +86,7 @@ impl Shard {
                     self.responders.unpark(lane);
                     continue;
                 };
-                let Some(session) = self.pick(&mut candidates) else { break };
+                let Some(session) = self.pick(lane, &mut candidates) else { break };
                 self.responders.unpark(lane);
                 let running = self.residents.get(open.task).and_then(|known| known.task.workflow.step(open.step).timeouts.running);
                 if let Some(limit) = running {

@@ -58,6 +58,7 @@ impl Shard {
             uncovered_steps: self.uncovered_steps(),
             reannounced: counters.reannounced,
             messages_refused: self.bus.refused(),
+            breakers: self.breaker_figures(),
         }
     }
 

@@ -161,6 +161,7 @@ impl Shard {
             session.state = beat.state;
         }
         self.grant(key, beat.credit);
+        self.remind_of_drain(key);
         let seen = beat.credit.map_or(0, |credit| credit.highest_sequence);
         let mut holds = HashSet::with_capacity(beat.held.len());
         for held in beat.held {
@@ -306,6 +307,9 @@ impl Shard {
             | Command::Capabilities { .. }
             | Command::Status { .. }
             | Command::Figures { .. }
+            | Command::OverrideBreaker { .. }
+            | Command::DrainWorker { .. }
+            | Command::DrainVersion { .. }
             | Command::Drain { .. } => return Some(command),
         };
         if self.residents.get(id).is_some() || id > self.last_task {

@@ -11,12 +11,14 @@ mod catalog;
 mod change;
 mod deliver;
 mod figures;
+mod flow;
 mod group;
 mod inbound;
 mod project;
 mod recover;
 mod resident;
 mod responders;
+mod routing;
 mod spans;
 mod views;
 mod why;
@@ -29,7 +31,7 @@ use crate::port::bus::{Bus, Inbound};
 use crate::port::store::{CommitError, Sequence, Store};
 use crate::settings::{COMMANDS_MAX, GROUP_ROWS_MAX, INPUTS_PER_TURN, Settings, TICK, WATCH_BUFFER};
 use crate::trace::SpanSink;
-use attempts::Attempts;
+use attempts::{Attempts, TokenKey};
 use catalog::Catalog;
 use figures::Counters;
 use group::{AfterCommit, Group};
@@ -42,7 +44,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tasker_engine::{StepIndex, TaskId, Timestamp};
 use tasker_registry::Registry;
-use tasker_scheduler::Scheduler;
+use tasker_scheduler::breaker::Permit;
+use tasker_scheduler::{Scheduler, TargetId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -79,6 +82,8 @@ pub(crate) struct Shard {
     scheduler: Scheduler,
     responders: Responders,
     attempts: Attempts,
+    /// Of open attempts whose capability has a breaker: what it is told when they end.
+    permits: HashMap<TokenKey, (TargetId, Permit)>,
     waiters: HashMap<TaskId, Vec<Waiter>>,
     keys: Keys,
     timers: BinaryHeap<Reverse<(Timestamp, TaskId, Option<StepIndex>)>>,

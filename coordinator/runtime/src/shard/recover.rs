@@ -101,6 +101,7 @@ impl Shard {
             scheduler: Scheduler::default(),
             responders: Responders::default(),
             attempts: Attempts::default(),
+            permits: HashMap::new(),
             waiters: HashMap::new(),
             keys: Keys::default(),
             timers: BinaryHeap::new(),

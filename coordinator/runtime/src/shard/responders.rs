@@ -167,7 +167,7 @@ impl Shard {
         for lane in self.responders.lanes_with_parked() {
             let ask_all = self.responders.lanes.get(&lane).is_some_and(|state| state.there);
             let due = self.responders.lanes.get(&lane).is_some_and(|state| uptime >= state.retry_at && state.calls == 0);
-            if !ask_all && !due {
+            if (!ask_all && !due) || self.is_held_back(lane) {
                 continue;
             }
             while let Some(token) = self.responders.unpark(lane) {

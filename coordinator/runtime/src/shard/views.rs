@@ -63,7 +63,14 @@ impl Shard {
                 let figures = self.figures();
                 self.answer(answer, figures);
             }
-            Command::Apply { .. } | Command::Submit { .. } | Command::Cancel { .. } | Command::Retry { .. } | Command::Drain { .. } => {
+            Command::Apply { .. }
+            | Command::Submit { .. }
+            | Command::Cancel { .. }
+            | Command::Retry { .. }
+            | Command::OverrideBreaker { .. }
+            | Command::DrainWorker { .. }
+            | Command::DrainVersion { .. }
+            | Command::Drain { .. } => {
                 unreachable!("changes are carried out before questions are asked")
             }
         }
@@ -79,12 +86,19 @@ impl Shard {
         let with_workers = views.into_iter().map(|(name, system)| {
             let sessions = self.registry.sessions();
             let own = sessions.filter(|session| session.key.namespace == *namespace && session.key.system == name);
-            SystemView { namespace: namespace.clone(), workers: own.map(|session| self.worker(session)).collect(), name, system }
+            SystemView {
+                namespace: namespace.clone(),
+                workers: own.map(|session| self.worker(session)).collect(),
+                canary: self.scheduler.canary(namespace, &name).cloned(),
+                drained_versions: self.registry.drained_versions(namespace, &name).map(str::to_owned).collect(),
+                name,
+                system,
+            }
         });
         with_workers.collect()
     }
 
-    fn worker(&self, session: &Session) -> WorkerView {
+    pub(super) fn worker(&self, session: &Session) -> WorkerView {
         let uptime = self.uptime();
         let announcement = &session.announcement;
         WorkerView {
@@ -95,7 +109,9 @@ impl Shard {
             sdk: announcement.sdk.clone(),
             host: announcement.host.clone(),
             process_id: announcement.process_id,
+            labels: announcement.labels.clone(),
             state: session.state,
+            withheld: session.withheld,
             capabilities: session.capabilities.keys().cloned().collect(),
             slots: announcement.slots,
             running: self.attempts.count_of(&session.key),
@@ -104,7 +120,7 @@ impl Shard {
         }
     }
 
-    fn capabilities(&self, namespace: &Namespace) -> Vec<CapabilityView> {
+    pub(super) fn capabilities(&self, namespace: &Namespace) -> Vec<CapabilityView> {
         let mut views: BTreeMap<(SystemName, CapabilityName), CapabilityView> = BTreeMap::new();
         let empty = |system: &SystemName, name: &CapabilityName| CapabilityView {
             namespace: namespace.clone(),
@@ -114,6 +130,7 @@ impl Shard {
             workers: self.registry.offering(namespace, system, name).count(),
             waiting: 0,
             oldest_waiting: None,
+            breaker: self.breaker_view(namespace, system, name),
         };
         for (tenant, system, known) in self.registry.systems().filter(|(tenant, _, _)| *tenant == namespace) {
             for (name, capability) in &known.capabilities {
