@@ -13,22 +13,32 @@ struct Room {
 /// The table. A crate that is not in it has no place in the house.
 const TABLE: &[Room] = &[
     Room { name: "tasker-engine", floor: 0, uses: &[] },
+    Room { name: "tasker-types", floor: 0, uses: &[] },
     Room { name: "tasker-proto", floor: 0, uses: &[] },
     Room { name: "tasker-telemetry", floor: 0, uses: &[] },
-    Room { name: "tasker-manifest", floor: 1, uses: &["tasker-engine"] },
-    Room { name: "tasker-registry", floor: 1, uses: &["tasker-engine"] },
+    Room { name: "tasker-manifest", floor: 1, uses: &["tasker-engine", "tasker-types"] },
+    Room { name: "tasker-registry", floor: 1, uses: &["tasker-engine", "tasker-types"] },
+    Room { name: "tasker-contracts", floor: 1, uses: &["tasker-engine", "tasker-types"] },
     Room { name: "tasker-scheduler", floor: 1, uses: &["tasker-engine"] },
     Room { name: "tasker-wire", floor: 2, uses: &["tasker-engine", "tasker-registry", "tasker-proto"] },
     Room {
         name: "tasker-runtime",
         floor: 2,
-        uses: &["tasker-engine", "tasker-proto", "tasker-telemetry", "tasker-manifest", "tasker-registry", "tasker-scheduler"],
+        uses: &[
+            "tasker-engine",
+            "tasker-types",
+            "tasker-proto",
+            "tasker-telemetry",
+            "tasker-manifest",
+            "tasker-registry",
+            "tasker-scheduler",
+        ],
     },
     Room { name: "tasker-store", floor: 3, uses: &["tasker-runtime", "tasker-wire", "tasker-engine", "tasker-telemetry"] },
     Room { name: "tasker-bus", floor: 3, uses: &["tasker-runtime", "tasker-wire", "tasker-engine", "tasker-telemetry"] },
     Room { name: "tasker-egress", floor: 3, uses: &["tasker-runtime", "tasker-engine", "tasker-telemetry"] },
     Room { name: "tasker-api", floor: 3, uses: &["tasker-runtime", "tasker-telemetry", "tasker-wire"] },
-    Room { name: "tasker-cli", floor: 4, uses: &["tasker-manifest"] },
+    Room { name: "tasker-cli", floor: 4, uses: &["tasker-manifest", "tasker-types"] },
     Room {
         name: "tasker-server",
         floor: 4,
@@ -57,6 +67,7 @@ const TABLE: &[Room] = &[
 const ADDED: &[(&str, &str, &str)] = &[
     ("tasker-api", "tasker-engine", "the answers of the operations are made of the engine's words: ids, events, failures"),
     ("tasker-api", "tasker-manifest", "applying a manifest answers with the checker's diagnostics"),
+    ("tasker-cli", "tasker-contracts", "schemas from samples, pages and stubs are made from files on the author's machine, without a server"),
     ("tasker-server", "tasker-worker", "`tasker bench` measures with real workers, which the same binary runs in processes of their own"),
 ];
 
