@@ -21,6 +21,7 @@ pub mod reply;
 pub mod resolve;
 mod scope;
 pub mod signal;
+pub mod sticky;
 pub mod timer;
 
 use crate::event::{Entry, Event, Target};
