@@ -5,7 +5,7 @@ use std::time::Duration;
 use tasker_engine::decide::reply::Outcome;
 use tasker_engine::task::Trace;
 use tasker_engine::{
-    AttemptNumber, AttemptToken, CapabilityName, Contract, Namespace, Payload, SessionId, StepName, SystemName, TaskId, WorkflowName,
+    AttemptNumber, AttemptToken, CapabilityName, Contract, Namespace, Payload, SessionId, StepLabel, SystemName, TaskId, WorkflowName,
     WorkflowVersion,
 };
 
@@ -157,8 +157,8 @@ pub struct Held {
 pub struct AttemptKey {
     /// Of which task.
     pub task: TaskId,
-    /// At which step.
-    pub step: StepName,
+    /// At which step, or item of a step.
+    pub step: StepLabel,
     /// Which try.
     pub attempt: AttemptNumber,
     /// What authorises the reply.

@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tasker_engine::task::Trace;
-use tasker_engine::{AttemptNumber, AttemptToken, CapabilityName, Failure, Namespace, Payload, StepName, SystemName, TaskId};
+use tasker_engine::{AttemptNumber, AttemptToken, CapabilityName, Failure, Namespace, Payload, StepLabel, SystemName, TaskId};
 pub use tasker_registry::message::{FromWorker, ToWorker};
 
 /// Brings what the bus receives to the runtime. Bounded: when the runtime is behind, the bus waits (P22).
@@ -37,8 +37,8 @@ pub struct Answer {
 pub struct CallKey {
     /// Of which task.
     pub task: TaskId,
-    /// At which step.
-    pub step: StepName,
+    /// At which step, or item of a step.
+    pub step: StepLabel,
     /// Which try.
     pub attempt: AttemptNumber,
     /// Which one exactly.

@@ -2,11 +2,12 @@
 
 use futures::future::BoxFuture;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tasker_engine::event::Entry;
-use tasker_engine::{CapabilityName, Digest, Namespace, SystemName, TaskId, TaskStatus, Timestamp, WorkflowName, WorkflowVersion};
+use tasker_engine::task::{StepState, Task, Wait};
+use tasker_engine::{CapabilityName, Digest, Namespace, Payload, SystemName, TaskId, TaskStatus, Timestamp, WorkflowName, WorkflowVersion};
 
 /// The place of a row in the journal: grows by one with each row, assigned by the shard's owner. 0 means none.
 pub type Sequence = i64;
@@ -27,7 +28,7 @@ pub trait Store: Send + Sync + 'static {
     /// task's row. `None` if the task is unknown.
     fn history(&self, task: TaskId, last: Option<Sequence>) -> BoxFuture<'_, Result<Option<History>, ReadError>>;
 
-    /// Who used an idempotency key.
+    /// Who used a key. A use whose window is over is found until it is forgotten or replaced: see [`KeyUse::is_over`].
     fn find_key<'s>(&'s self, namespace: &'s Namespace, key: &'s str) -> BoxFuture<'s, Result<Option<KeyUse>, ReadError>>;
 
     /// A page of tasks, newest first. May lag behind commits by the sweep of the projection.
@@ -38,6 +39,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reads the whole journal in order, `limit` rows from after `after`; for checks and exports.
     fn journal(&self, after: Sequence, limit: usize) -> BoxFuture<'_, Result<Vec<JournalRow>, ReadError>>;
+
+    /// The secret with which callback URLs are signed: 32 random bytes, drawn when the database was first opened and the same ever since, for
+    /// every coordinator of this database. Whoever can read the database or its backups can finish open attempts of HTTP systems.
+    fn callback_secret(&self) -> BoxFuture<'_, Result<[u8; 32], ReadError>>;
 
     /// Whether the database answers and can be written; for readiness.
     fn probe(&self) -> BoxFuture<'_, Result<(), ReadError>>;
@@ -58,7 +63,8 @@ pub struct Batch {
     pub tasks: Vec<TaskRow>,
     /// Every journal row up to here is reflected in the task projection, once this batch is committed; none leaves the mark as it is.
     pub projected_to: Option<Sequence>,
-    /// Idempotency keys that were used.
+    /// Idempotency and identity keys that were used. A key that is in use already makes the commit fail, unless the window of its
+    /// earlier use is over.
     pub keys: Vec<KeyUse>,
     /// Workflows that were applied.
     pub workflows: Vec<WorkflowRow>,
@@ -68,8 +74,15 @@ pub struct Batch {
     pub systems: Vec<SystemRow>,
     /// Capabilities that were declared, replacing earlier declarations.
     pub capabilities: Vec<CapabilityRow>,
-    /// Keys used before this instant are forgotten.
-    pub forget_keys_before: Option<Timestamp>,
+    /// Keys that are forgotten, before any of [`Self::keys`] is written.
+    pub forget_keys: Option<ForgetKeys>,
+    /// Events from outside that are kept until somebody waits for them.
+    pub events_kept: Vec<KeptEvent>,
+    /// Kept events, by number, that were taken or have expired; one that is kept and taken in the same batch is in both lists. A number
+    /// that is not there is no error.
+    pub events_gone: Vec<i64>,
+    /// Workflows that were paused or resumed, in order.
+    pub workflow_pauses: Vec<PauseChange>,
 }
 
 impl Batch {
@@ -83,7 +96,10 @@ impl Batch {
             && self.contracts.is_empty()
             && self.systems.is_empty()
             && self.capabilities.is_empty()
-            && self.forget_keys_before.is_none()
+            && self.forget_keys.is_none()
+            && self.events_kept.is_empty()
+            && self.events_gone.is_empty()
+            && self.workflow_pauses.is_empty()
     }
 }
 
@@ -134,11 +150,87 @@ pub struct TaskRow {
     pub retries: u32,
     /// For searching.
     pub labels: BTreeMap<String, String>,
+    /// The task that it is a child of; never changes.
+    pub parent: Option<TaskId>,
+    /// What it waits for that no worker brings; empty if nothing, and once it is over.
+    pub waiting: BTreeSet<WaitingFor>,
     /// The place of the task's newest journal row that this row reflects.
     pub last: Sequence,
 }
 
-/// An idempotency key in use.
+/// What a task may wait for that no worker brings. A task may wait for several at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WaitingFor {
+    /// A person's decision.
+    Approval,
+    /// A person who says what becomes of a step that failed for good.
+    Held,
+    /// A signal.
+    Signal,
+    /// An event from outside.
+    Event,
+    /// Time to pass.
+    Sleep,
+    /// Somebody to resume the task.
+    Paused,
+}
+
+impl WaitingFor {
+    /// Everything there is.
+    pub const ALL: [Self; 6] = [Self::Approval, Self::Held, Self::Signal, Self::Event, Self::Sleep, Self::Paused];
+
+    /// The word used in the API and the CLI.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approval => "approval",
+            Self::Held => "held",
+            Self::Signal => "signal",
+            Self::Event => "event",
+            Self::Sleep => "sleep",
+            Self::Paused => "paused",
+        }
+    }
+
+    /// Reads the word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|waiting| waiting.as_str() == word)
+    }
+
+    /// All that a task waits for now; nothing once it is over.
+    pub fn of(task: &Task) -> BTreeSet<Self> {
+        if task.status.is_terminal() {
+            return BTreeSet::new();
+        }
+        let steps = task.steps.iter().filter_map(|progress| Self::of_state(&progress.state));
+        steps.chain(task.paused.is_some().then_some(Self::Paused)).collect()
+    }
+
+    fn of_state(state: &StepState) -> Option<Self> {
+        match state {
+            StepState::Waiting(waiting) => Some(match &waiting.wait {
+                Wait::Approval { .. } => Self::Approval,
+                Wait::Signal { .. } => Self::Signal,
+                Wait::Event { .. } => Self::Event,
+                Wait::Sleep => Self::Sleep,
+            }),
+            StepState::Held { .. } => Some(Self::Held),
+            StepState::Pending
+            | StepState::Standby
+            | StepState::Parked
+            | StepState::Ready { .. }
+            | StepState::Running(_)
+            | StepState::BackingOff { .. }
+            | StepState::FannedOut
+            | StepState::FallingBack { .. }
+            | StepState::Succeeded { .. }
+            | StepState::Failed { .. }
+            | StepState::Skipped { .. }
+            | StepState::Cancelled { .. } => None,
+        }
+    }
+}
+
+/// An idempotency or identity key in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyUse {
     /// The tenant.
@@ -151,6 +243,80 @@ pub struct KeyUse {
     pub task: TaskId,
     /// When.
     pub used_at: Timestamp,
+    /// Until when the use counts, if it has a window of its own: from this instant on another use may replace it. None: until keys as old
+    /// as this one are forgotten.
+    pub valid_until: Option<Timestamp>,
+}
+
+impl KeyUse {
+    /// Whether the use does not count any more because its own window is over.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.valid_until.is_some_and(|until| until <= now)
+    }
+}
+
+/// Which keys are forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ForgetKeys {
+    /// Those without a window of their own that were used before this instant.
+    pub used_before: Timestamp,
+    /// Those whose own window is over at this instant.
+    pub now: Timestamp,
+}
+
+/// An event from outside for which nobody waited when it came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptEvent {
+    /// Given by the coordinator, counting up, so that events are kept in the order in which they came; at least 1.
+    pub number: i64,
+    /// The tenant.
+    pub namespace: Namespace,
+    /// The event's name.
+    pub name: String,
+    /// By which it finds who waits for it.
+    pub key: String,
+    /// What it brings.
+    pub payload: Payload,
+    /// By which a repeat is recognised.
+    pub id: Option<String>,
+    /// When it came.
+    pub arrived_at: Timestamp,
+}
+
+impl KeptEvent {
+    /// The most events that are kept of one namespace; a sender past it is told to come back later.
+    pub const PER_NAMESPACE_MAX: usize = 10_000;
+    /// The most bytes of payload that are kept of one namespace, because all of them are in memory, too.
+    pub const BYTES_PER_NAMESPACE_MAX: usize = 64 * 1024 * 1024;
+    /// How long one is kept.
+    pub const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+}
+
+/// A workflow whose tasks, now and later, start nothing new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkflowPause {
+    /// The tenant.
+    pub namespace: Namespace,
+    /// Which workflow, in every version.
+    pub name: WorkflowName,
+    /// Why, for people.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A workflow is paused or goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PauseChange {
+    /// Paused; replaces an earlier pause of the same workflow.
+    Set(WorkflowPause),
+    /// Not paused any more; no error if it was not.
+    Cleared {
+        /// The tenant.
+        namespace: Namespace,
+        /// Which workflow.
+        name: WorkflowName,
+    },
 }
 
 /// A workflow as applied.
@@ -223,6 +389,10 @@ pub struct Recovery {
     pub systems: Vec<SystemRow>,
     /// Every declared capability.
     pub capabilities: Vec<CapabilityRow>,
+    /// Every kept event, by number; expired ones included.
+    pub events: Vec<KeptEvent>,
+    /// Every paused workflow.
+    pub workflow_pauses: Vec<WorkflowPause>,
 }
 
 /// What to look for. Every condition must hold.
@@ -238,6 +408,10 @@ pub struct Search {
     pub error_code: Option<String>,
     /// Tasks with all of these labels.
     pub labels: BTreeMap<String, String>,
+    /// The children of this task.
+    pub parent: Option<TaskId>,
+    /// Tasks that wait for any of these; empty means whatever they wait for.
+    pub waiting: BTreeSet<WaitingFor>,
     /// Accepted at or after.
     pub accepted_from: Option<Timestamp>,
     /// Accepted before.
