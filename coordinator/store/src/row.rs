@@ -10,6 +10,9 @@ use tasker_engine::{Digest, TaskId, TaskStatus, Timestamp};
 use tasker_runtime::port::store::{CapabilityRow, JournalRow, KeyUse, ReadError, Sequence, SystemRow, TaskRow, WorkflowRow};
 use tasker_wire::journal;
 
+/// The name under which the secret of callback URLs is remembered.
+pub const CALLBACKS: &str = "callbacks";
+
 /// `sequence, task, previous, checksum, entry`.
 pub type JournalColumns = (i64, i64, i64, i64, Vec<u8>);
 

@@ -57,6 +57,10 @@ impl Store for PostgresStore {
         read::journal(&self.readers, after, limit).boxed()
     }
 
+    fn callback_secret(&self) -> BoxFuture<'_, Result<[u8; 32], ReadError>> {
+        read::callback_secret(&self.readers).boxed()
+    }
+
     /// Commits one small row on the writer's connection, so that a lost lease, a lost connection and a full disk are noticed before a task is.
     fn probe(&self) -> BoxFuture<'_, Result<(), ReadError>> {
         self.writer.probe().boxed()

@@ -1,6 +1,7 @@
 //! Opening a database: the lease's lock first, then the tables, then the proof that commits are durable, then a new epoch.
 
 use super::{PostgresStore, VERSION_MIN, read, sql, writer};
+use crate::row::CALLBACKS;
 use crate::target::describe;
 use crate::writer::Ledger;
 use crate::{OpenError, Options};
@@ -27,6 +28,8 @@ pub async fn open(connect: PgConnectOptions, options: &Options) -> Result<Postgr
     take_lock(&mut connection, &target, options.lease_wait).await?;
     migrate(&mut connection).await?;
     let ledger = take_lease(&mut connection, options).await.map_err(OpenError::failed("taking the lease"))?;
+    let secret = sqlx::query(sql::DRAW_SECRET).bind(CALLBACKS).bind(rand::random::<[u8; 32]>());
+    secret.execute(&mut connection).await.map_err(OpenError::failed("drawing a secret"))?;
     let readers = PgPoolOptions::new()
         .max_connections(options.readers())
         .acquire_timeout(CONNECT)
@@ -95,14 +98,14 @@ async fn take_lock(connection: &mut PgConnection, target: &str, wait: Duration) 
 }
 
 async fn migrate(connection: &mut PgConnection) -> Result<(), OpenError> {
-    let first = Migration::new(
-        1,
-        "create journal".into(),
-        MigrationType::Simple,
-        include_str!("../../migrations/postgres/0001_create_journal.sql").into_sql_str(),
-        false,
-    );
-    Migrator::with_migrations(vec![first]).run(connection).await.map_err(OpenError::migration)
+    let migration = |number, what: &'static str, sql: &'static str| {
+        Migration::new(number, what.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    let migrations = vec![
+        migration(1, "create journal", include_str!("../../migrations/postgres/0001_create_journal.sql")),
+        migration(2, "create secrets", include_str!("../../migrations/postgres/0002_create_secrets.sql")),
+    ];
+    Migrator::with_migrations(migrations).run(connection).await.map_err(OpenError::migration)
 }
 
 /// Starts a new epoch, so that whoever wrote before is refused from now on.

@@ -2,7 +2,7 @@
 
 use super::sql;
 use crate::chain::{Chain, PAGE_ROWS};
-use crate::row::{self, JournalColumns, TaskColumns, database, task_id};
+use crate::row::{self, CALLBACKS, JournalColumns, TaskColumns, database, task_id};
 use crate::search::{Bound, Driver, LABEL_COUNT_MAX, merge};
 use crate::tail::{ASKED_MAX, Tail};
 use futures::TryStreamExt;
@@ -175,4 +175,9 @@ async fn rarest_label(pool: &PgPool, bound: &Bound) -> Result<usize, ReadError> 
         rarest = rarest.min((count, place));
     }
     Ok(rarest.1)
+}
+
+pub async fn callback_secret(pool: &PgPool) -> Result<[u8; 32], ReadError> {
+    let (secret,): (Vec<u8>,) = sqlx::query_as(sql::SECRET).bind(CALLBACKS).fetch_one(pool).await.map_err(database)?;
+    secret.try_into().map_err(|_| ReadError::Damaged("the secret of callbacks does not have 32 bytes".into()))
 }

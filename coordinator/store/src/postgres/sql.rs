@@ -172,3 +172,9 @@ pub const CAPABILITIES: &str = "SELECT namespace, system, name, contract, descri
 
 /// Recovery reads as long as it takes.
 pub const NO_TIMEOUT: &str = "SET LOCAL statement_timeout = 0";
+
+/// Remembers a secret unless one is remembered under this name: the first coordinator of a database draws it for all that follow.
+pub const DRAW_SECRET: &str = "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+
+/// Which secret is remembered under a name?
+pub const SECRET: &str = "SELECT value FROM secrets WHERE name = $1";

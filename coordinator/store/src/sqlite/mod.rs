@@ -67,6 +67,10 @@ impl Store for SqliteStore {
         read::journal(&self.readers, after, limit).boxed()
     }
 
+    fn callback_secret(&self) -> BoxFuture<'_, Result<[u8; 32], ReadError>> {
+        read::callback_secret(&self.readers).boxed()
+    }
+
     /// Commits one small row, so that a full disk and a file system that became read-only are noticed before a task is.
     fn probe(&self) -> BoxFuture<'_, Result<(), ReadError>> {
         self.writer.probe().boxed()

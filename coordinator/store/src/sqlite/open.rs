@@ -1,7 +1,8 @@
 //! Opening a file: the lock first, then the tables, then the proof that commits are durable, then the lease.
 
 use super::lock::Lock;
-use super::{Held, SqliteStore, VERSION_MIN, checkpoint, writer};
+use super::{Held, SqliteStore, VERSION_MIN, checkpoint, sql, writer};
+use crate::row::CALLBACKS;
 use crate::writer::Ledger;
 use crate::{OpenError, Options};
 use rusqlite::{Connection as Writer, ErrorCode};
@@ -30,6 +31,9 @@ pub async fn open(path: &Path, options: &Options) -> Result<SqliteStore, OpenErr
     migrate(path).await?;
     let connection = connect_writer(path)?;
     let ledger = take_lease(&connection, options).map_err(|error| refuse(path, "taking the lease", error))?;
+    connection
+        .execute(sql::DRAW_SECRET, (CALLBACKS, rand::random::<[u8; 32]>()))
+        .map_err(|error| refuse(path, "drawing a secret", error))?;
     let readers = SqlitePoolOptions::new()
         .max_connections(options.readers())
         .connect_with(connect_options(path).read_only(true))
@@ -52,14 +56,14 @@ async fn migrate(path: &Path) -> Result<(), OpenError> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
     let mut connection = options.connect().await.map_err(|error| refuse_sqlx(path, error))?;
-    let first = Migration::new(
-        1,
-        "create journal".into(),
-        MigrationType::Simple,
-        include_str!("../../migrations/sqlite/0001_create_journal.sql").into_sql_str(),
-        false,
-    );
-    Migrator::with_migrations(vec![first]).run(&mut connection).await.map_err(OpenError::migration)?;
+    let migration = |number, what: &'static str, sql: &'static str| {
+        Migration::new(number, what.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    let migrations = vec![
+        migration(1, "create journal", include_str!("../../migrations/sqlite/0001_create_journal.sql")),
+        migration(2, "create secrets", include_str!("../../migrations/sqlite/0002_create_secrets.sql")),
+    ];
+    Migrator::with_migrations(migrations).run(&mut connection).await.map_err(OpenError::migration)?;
     connection.close().await.map_err(OpenError::failed("bringing the tables up to date"))
 }
 

@@ -2,7 +2,7 @@
 
 use super::sql;
 use crate::chain::{Chain, PAGE_ROWS};
-use crate::row::{self, JournalColumns, TaskColumns, database, task_id};
+use crate::row::{self, CALLBACKS, JournalColumns, TaskColumns, database, task_id};
 use crate::search::{Bound, Driver, LABEL_COUNT_MAX, merge};
 use crate::tail::{ASKED_MAX, Tail};
 use futures::TryStreamExt;
@@ -183,4 +183,9 @@ mod tests {
         let lines: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(pool).await.expect("explains");
         lines.into_iter().map(|(.., line)| line + "\n").collect()
     }
+}
+
+pub async fn callback_secret(pool: &SqlitePool) -> Result<[u8; 32], ReadError> {
+    let (secret,): (Vec<u8>,) = sqlx::query_as(sql::SECRET).bind(CALLBACKS).fetch_one(pool).await.map_err(database)?;
+    secret.try_into().map_err(|_| ReadError::Damaged("the secret of callbacks does not have 32 bytes".into()))
 }

@@ -96,3 +96,9 @@ pub const SYSTEMS: &str =
 pub const CAPABILITIES: &str =
     "SELECT namespace, system, name, contract, CAST(description AS BLOB), timeout_ms, source, declared_at FROM capabilities
     ORDER BY namespace, system, name";
+
+/// Remembers a secret unless one is remembered under this name: the first coordinator of a database draws it for all that follow.
+pub const DRAW_SECRET: &str = "INSERT INTO secrets (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
+
+/// Which secret is remembered under a name?
+pub const SECRET: &str = "SELECT value FROM secrets WHERE name = ?1";

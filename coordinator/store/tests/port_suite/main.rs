@@ -77,5 +77,6 @@ on_both! {
         a_dropped_store_lets_the_next_one_in,
         a_database_of_a_newer_version_is_refused,
         a_migration_that_was_changed_is_refused,
-        a_closed_store_refuses_to_commit;
+        a_closed_store_refuses_to_commit,
+        the_secret_of_callbacks_is_drawn_once_per_database;
 }

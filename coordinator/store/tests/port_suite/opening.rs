@@ -44,8 +44,8 @@ pub async fn a_database_of_a_newer_version_is_refused(database: Database) {
 pub async fn a_migration_that_was_changed_is_refused(database: Database) {
     database.open().await.close().await;
     let changed = match database.file() {
-        Some(_) => "UPDATE _sqlx_migrations SET checksum = x'00'",
-        None => "UPDATE _sqlx_migrations SET checksum = '\\x00'",
+        Some(_) => "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1",
+        None => "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1",
     };
     assert_eq!(database.meddle(changed).await, 1);
     assert_eq!(database.try_open("any").await.err().expect("refused").code(), "database.migration_changed");
@@ -56,6 +56,19 @@ pub async fn a_closed_store_refuses_to_commit(database: Database) {
     store.close().await;
     assert!(matches!(store.commit(journal(vec![row(1, 1, 0, accepted())])).await, Err(CommitError::Unknown(_))));
     assert!(store.recover().await.is_err());
+}
+
+pub async fn the_secret_of_callbacks_is_drawn_once_per_database(database: Database) {
+    let first = database.open().await;
+    let secret = first.callback_secret().await.expect("reads");
+    assert_ne!(secret, [0; 32]);
+    first.close().await;
+    let second = database.open().await;
+    assert_eq!(second.callback_secret().await.expect("reads"), secret);
+    assert_eq!(database.meddle("DELETE FROM secrets").await, 1);
+    second.close().await;
+    let drawn_again = database.open().await.callback_secret().await.expect("reads");
+    assert_ne!(drawn_again, secret, "it is random");
 }
 
 async fn refused(url: &str) -> OpenError {
