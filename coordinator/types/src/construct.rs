@@ -5,7 +5,7 @@ use crate::grow::{Builder, Plan, Shape, join_shapes};
 use crate::kinds::Kinds;
 use crate::number::{Edge, Num, Numbers, Range};
 use crate::read::Document;
-use crate::shape::{Case, List, Member, Object, Ref, Set, Type, View, all_kinds};
+use crate::shape::{Case, List, Member, Object, Ref, Set, Type, all_kinds};
 use crate::text::{Free, Texts};
 use serde_json::Value;
 use std::sync::{Arc, LazyLock};
@@ -193,7 +193,7 @@ fn tidied(mut cases: Vec<Case>) -> Vec<Case> {
         let inside = cases.iter().enumerate().any(|(other, case)| {
             other != place && case.set.is_like(&cases[place].set) && {
                 let other = Type::of_cases(vec![case.clone()]);
-                crate::cover::fits(View { graph: &other.graph, at: 0 }, View { graph: &one.graph, at: 0 })
+                crate::cover::fits(one.view(), other.view())
             }
         });
         if inside {

@@ -121,7 +121,8 @@ impl Checker {
         let part = sub.view.part(own.member(name).0);
         let declared = own.fields.contains_key(name);
         if self.lenient && own.fields.is_empty() && part.is_any() {
-            return open(format!("`{name}` is required, and nothing is said about the members of the object"));
+            let open = open(format!("`{name}` is required, and nothing is said about the members of the object"));
+            return open.inside(Step::Member(name.clone()), false, Some);
         }
         let (found, reason) = if part.is_never() {
             ("nothing", format!("`{name}` is required, and is never there"))
