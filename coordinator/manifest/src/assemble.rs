@@ -5,10 +5,11 @@ use crate::mapping::Mapping;
 use crate::retry::{jitter_word, kind_word};
 use crate::steps::StepDraft;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tasker_engine::ids::{Digest, Namespace, StepIndex};
-use tasker_engine::workflow::{Step, Timeouts, Workflow};
+use tasker_engine::reaction::OnError;
+use tasker_engine::workflow::{Call, Join, Role, Step, StepKind, Timeouts, Workflow};
 
 /// Names the form of what is digested; a change to that form changes it, so that old and new digests cannot be confused.
 const FORM: &str = "tasker.manifest/1";
@@ -31,7 +32,12 @@ pub(crate) fn assemble(draft: Draft, namespace: &Namespace) -> Option<Manifest> 
         input,
         result: None,
         timeout,
+        deadline: None,
+        max_parallel: None,
+        identity: None,
+        on_failure: Vec::new(),
         steps: built,
+        places: BTreeMap::new(),
     };
     workflow.link();
     let (template, result_source) = result.map(|Mapping { template, source, .. }| (template, source)).unzip();
@@ -44,14 +50,20 @@ pub(crate) fn assemble(draft: Draft, namespace: &Namespace) -> Option<Manifest> 
 fn step(draft: StepDraft, depends_on: &BTreeSet<usize>, systems: &[DeclaredSystem]) -> Option<Step> {
     Some(Step {
         name: draft.name?,
-        system: systems.get(draft.system?)?.name.clone(),
-        capability: draft.capability?,
+        kind: StepKind::Call(Call { system: systems.get(draft.system?)?.name.clone(), capability: draft.capability?, route: None }),
+        role: Role::Forward,
         depends_on: depends_on.iter().map(|place| StepIndex(*place as u32)).collect(),
         successors: smallvec::SmallVec::new(),
+        join: Join::All,
+        branches: smallvec::SmallVec::new(),
+        when: None,
+        for_each: None,
         input: draft.input.map(|mapping| mapping.template),
         contract: draft.contract,
         retry: draft.retry,
         timeouts: draft.limits.to_timeouts(),
+        on_error: OnError::default(),
+        compensate: None,
     })
 }
 
@@ -73,8 +85,8 @@ fn definition(
             let depends_on: Vec<&str> = step.depends_on.iter().map(|index| workflow.step(*index).name.as_str()).collect();
             json!({
                 "name": step.name.as_str(),
-                "owner": step.system.as_str(),
-                "capability": step.capability.as_str(),
+                "owner": step.system().map(|system| system.as_str()),
+                "capability": step.capability().map(|capability| capability.as_str()),
                 "depends_on": depends_on,
                 "input": input,
                 "timeout": timeouts(&step.timeouts),

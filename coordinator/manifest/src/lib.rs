@@ -19,6 +19,7 @@ mod format;
 mod graph;
 mod mapping;
 mod paths;
+pub mod reader;
 mod report;
 mod retry;
 mod scalar;

@@ -51,7 +51,8 @@ fn the_manifest_of_the_roadmap_runs_unchanged() {
         .iter()
         .map(|step| {
             let running = step.timeouts.running.map(|running| running.as_secs());
-            (step.name.as_str(), step.system.as_str(), step.capability.as_str(), running)
+            let call = step.call().expect("a call");
+            (step.name.as_str(), call.system.as_str(), call.capability.as_str(), running)
         })
         .collect();
     assert_eq!(

@@ -41,7 +41,7 @@ fn the_capability_comes_from_any_one_of_three_fields() {
     ];
     for (field, expected) in table {
         let manifest = manifest(&with_steps(&format!("- {{name: a, owner: shop, {field}}}\n")));
-        assert_eq!(manifest.workflow.steps[0].capability.as_str(), expected);
+        assert_eq!(manifest.workflow.steps[0].capability().expect("a call").as_str(), expected);
     }
     assert_eq!(codes(&with_steps("- {name: a, owner: shop, handler: 'A::B', event_pattern: c}\n")), ["manifest.several_capabilities"]);
 }
