@@ -135,7 +135,7 @@ pub(crate) mod tests {
             capability: CapabilityName::new("payment.charge").expect("a name"),
             key: CallKey {
                 task: TaskId::from_number(42).expect("not negative"),
-                step: StepName::new("charge").expect("a name"),
+                step: StepName::new("charge").expect("a name").into(),
                 attempt: AttemptNumber(2),
                 token: AttemptToken([7; 16]),
             },

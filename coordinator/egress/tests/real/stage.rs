@@ -168,7 +168,7 @@ pub fn call(base_url: &str) -> HttpCall {
         capability: CapabilityName::new("payment.charge").expect("a name"),
         key: CallKey {
             task: TaskId::from_number(42).expect("not negative"),
-            step: StepName::new("charge").expect("a name"),
+            step: StepName::new("charge").expect("a name").into(),
             attempt: AttemptNumber(1),
             token: AttemptToken([7; 16]),
         },

@@ -9,7 +9,7 @@ use tasker_engine::contract::ErrorContract;
 use tasker_engine::decide::reply::Outcome;
 use tasker_engine::failure::cut;
 use tasker_engine::{
-    AttemptNumber, AttemptToken, CapabilityName, Contract, ErrorCode, Failure, FailureKind, Payload, Schema, SessionId, StepName, TaskId,
+    AttemptNumber, AttemptToken, CapabilityName, Contract, ErrorCode, Failure, FailureKind, Payload, Schema, SessionId, StepLabel, TaskId,
 };
 use tasker_proto::worker::v1 as proto;
 use tasker_registry::message::{
@@ -174,7 +174,7 @@ fn credit_of(credit: proto::Credit) -> Credit {
 fn key_of(task: &str, step: &str, attempt: u32, token: &[u8]) -> Option<AttemptKey> {
     Some(AttemptKey {
         task: task.parse::<TaskId>().ok()?,
-        step: StepName::new(step).ok()?,
+        step: step.parse::<StepLabel>().ok()?,
         attempt: AttemptNumber(attempt),
         token: AttemptToken(token.try_into().ok()?),
     })
