@@ -4,7 +4,8 @@ use bytes::Bytes;
 use prost::Message;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tasker_engine::task::{Submission, Trace};
+use tasker_engine::event::Resolution;
+use tasker_engine::task::{Cause, Parent, SkipReason, Submission, Trace, Wait};
 use tasker_engine::{
     AttemptNumber, AttemptToken, Digest, Entry, ErrorCode, Event, Failure, FailureKind, Namespace, Payload, SessionId, StepIndex, Target,
     TaskId, Timestamp,
@@ -83,6 +84,33 @@ fn event(event: proto::Event) -> Result<Event, Undecodable> {
         Fact::TaskSucceeded(fact) => Event::TaskSucceeded { result: Payload::trusted(fact.result) },
         Fact::TaskFailed(fact) => Event::TaskFailed { step: fact.step.map(StepIndex), failure: failure(fact.failure)? },
         Fact::TaskCancelled(fact) => Event::TaskCancelled { reason: fact.reason },
+        Fact::DeadlineSet(fact) => Event::DeadlineSet { at: Timestamp::from_millis(fact.at_ms) },
+        Fact::StepParked(fact) => Event::StepParked { step: StepIndex(fact.step) },
+        Fact::StepSkipped(fact) => Event::StepSkipped { step: StepIndex(fact.step), reason: skip_reason(fact.reason())? },
+        Fact::BranchTaken(fact) => Event::BranchTaken { step: StepIndex(fact.step), branch: fact.branch },
+        Fact::StepFannedOut(fact) => {
+            Event::StepFannedOut { step: StepIndex(fact.step), items: fact.items.into_iter().map(Payload::trusted).collect() }
+        }
+        Fact::StepCollected(fact) => Event::StepCollected { step: StepIndex(fact.step) },
+        Fact::WaitStarted(fact) => {
+            Event::WaitStarted { step: StepIndex(fact.step), wait: wait(fact.wait)?, until: fact.until_ms.map(Timestamp::from_millis) }
+        }
+        Fact::WaitSatisfied(fact) => Event::WaitSatisfied { step: StepIndex(fact.step), result: Payload::trusted(fact.result) },
+        Fact::ApprovalReminded(fact) => Event::ApprovalReminded { step: StepIndex(fact.step) },
+        Fact::ApprovalEscalated(fact) => Event::ApprovalEscalated { step: StepIndex(fact.step), to: fact.to },
+        Fact::ApprovalCommented(fact) => Event::ApprovalCommented { step: StepIndex(fact.step), by: fact.by, comment: fact.comment },
+        Fact::SignalReceived(fact) => Event::SignalReceived { name: fact.name, payload: Payload::trusted(fact.payload), id: fact.id },
+        Fact::FallbackStarted(fact) => {
+            Event::FallbackStarted { step: StepIndex(fact.step), to: StepIndex(fact.to), failure: failure(fact.failure)? }
+        }
+        Fact::FallbackTaken(fact) => Event::FallbackTaken { step: StepIndex(fact.step) },
+        Fact::StepHeld(fact) => Event::StepHeld { step: StepIndex(fact.step), failure: failure(fact.failure)? },
+        Fact::StepResolved(fact) => {
+            Event::StepResolved { step: StepIndex(fact.step), resolution: resolution(fact.resolution)?, by: fact.by, comment: fact.comment }
+        }
+        Fact::TaskEnding(fact) => Event::TaskEnding { cause: cause(fact.cause)?, compensate: fact.compensate },
+        Fact::TaskPaused(fact) => Event::TaskPaused { reason: fact.reason },
+        Fact::TaskResumed(proto::TaskResumed {}) => Event::TaskResumed,
     })
 }
 
@@ -107,6 +135,17 @@ fn submission(fact: proto::TaskAccepted) -> Result<Submission, Undecodable> {
             parent: stored.parent.map(|span| exactly("parent", &span)).transpose()?,
             sampled: stored.sampled,
         },
+        parent: fact.parent.map(parent).transpose()?,
+    })
+}
+
+fn parent(parent: proto::Parent) -> Result<Parent, Undecodable> {
+    Ok(Parent {
+        task: task("parent", parent.task)?,
+        step: StepIndex(parent.step),
+        token: AttemptToken(exactly("token", &parent.token)?),
+        detached: parent.detached,
+        depth: parent.depth,
     })
 }
 
@@ -117,7 +156,48 @@ fn target(target: Option<proto::Target>) -> Result<Target, Undecodable> {
             Ok(Target::Session(session))
         }
         proto::target::Target::Responders(proto::Responders {}) => Ok(Target::Responders),
+        proto::target::Target::Http(proto::Http {}) => Ok(Target::Http),
+        proto::target::Target::Child(number) => Ok(Target::Child(task("child", number)?)),
     }
+}
+
+fn skip_reason(reason: proto::SkipReason) -> Result<SkipReason, Undecodable> {
+    match reason {
+        proto::SkipReason::Unspecified => Err(Undecodable::Missing("reason")),
+        proto::SkipReason::Condition => Ok(SkipReason::Condition),
+        proto::SkipReason::Branch => Ok(SkipReason::Branch),
+        proto::SkipReason::Join => Ok(SkipReason::Join),
+        proto::SkipReason::NotNeeded => Ok(SkipReason::NotNeeded),
+        proto::SkipReason::Person => Ok(SkipReason::Person),
+    }
+}
+
+fn wait(wait: Option<proto::Wait>) -> Result<Wait, Undecodable> {
+    use proto::wait::{self, Wait as Stored};
+    Ok(match wait.and_then(|wait| wait.wait).ok_or(Undecodable::Missing("wait"))? {
+        Stored::Signal(wait::Signal { name }) => Wait::Signal { name },
+        Stored::Event(wait::External { name, key }) => Wait::Event { name, key },
+        Stored::Sleep(wait::Sleep {}) => Wait::Sleep,
+        Stored::Approval(wait::Approval { title, description, assignees }) => Wait::Approval { title, description, assignees },
+    })
+}
+
+fn resolution(resolution: Option<proto::Resolution>) -> Result<Resolution, Undecodable> {
+    use proto::resolution::{self, Resolution as Stored};
+    Ok(match resolution.and_then(|resolution| resolution.resolution).ok_or(Undecodable::Missing("resolution"))? {
+        Stored::Retry(resolution::Retry {}) => Resolution::Retry,
+        Stored::Skip(resolution::Skip {}) => Resolution::Skip,
+        Stored::Supply(result) => Resolution::Supply(Payload::trusted(result)),
+        Stored::Fail(resolution::Fail {}) => Resolution::Fail,
+    })
+}
+
+fn cause(cause: Option<proto::Cause>) -> Result<Cause, Undecodable> {
+    use proto::cause::{self, Cause as Stored};
+    Ok(match cause.and_then(|cause| cause.cause).ok_or(Undecodable::Missing("cause"))? {
+        Stored::Failed(cause::Failed { step, failure: why }) => Cause::Failed { step: step.map(StepIndex), failure: failure(why)? },
+        Stored::Cancelled(cause::Cancelled { reason }) => Cause::Cancelled { reason },
+    })
 }
 
 fn failure(failure: Option<proto::Failure>) -> Result<Failure, Undecodable> {
