@@ -5,7 +5,7 @@ use crate::gate::{Gate, WAITS_MAX};
 use crate::metrics::Metrics;
 use crate::problem::{Code, Problem};
 use crate::request::Ask;
-use crate::{capabilities, docs, events, health, listing, request, result, stream, submit, tasks, workflows};
+use crate::{capabilities, docs, events, flow, health, listing, request, result, stream, submit, tasks, workflows};
 use axum::Router;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
@@ -158,7 +158,10 @@ fn routes() -> Router<App> {
         .route("/v1/systems/{name}", get(capabilities::system))
         .route("/v1/capabilities", get(capabilities::list))
         .route("/v1/capabilities/{system}/{name}", get(capabilities::show))
+        .route("/v1/systems/{name}/drain", post(flow::drain_version))
+        .route("/v1/capabilities/{system}/{name}/breaker", post(flow::override_breaker))
         .route("/v1/workers", get(capabilities::workers))
+        .route("/v1/workers/{session}/drain", post(flow::drain_worker))
         .route("/v1/status", get(health::status))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
-use tasker_runtime::operations::Figures;
+use tasker_runtime::operations::{BreakerFigure, Figures, Target};
 
 /// Writes the figures, or says that there are none. `version` is the coordinator's, `waits` how many clients wait for news.
 pub(crate) fn write(figures: Option<&Figures>, version: &str, waits: usize) -> String {
@@ -17,6 +17,7 @@ pub(crate) fn write(figures: Option<&Figures>, version: &str, waits: usize) -> S
         tasks(&mut page, figures);
         attempts(&mut page, figures);
         durability(&mut page, figures);
+        breakers(&mut page, figures);
     }
     page.0
 }
@@ -45,6 +46,21 @@ fn durability(page: &mut Page, figures: &Figures) {
     page.sample(&format!("{name}_sum"), &[], figures.commit_seconds);
     page.sample(&format!("{name}_count"), &[], figures.commits);
     page.counter("tasker_store_rows_committed_total", "Journal rows committed.", figures.rows_committed);
+}
+
+/// Labels are bounded: there are as many breakers as manifests declare and operators demand.
+fn breakers(page: &mut Page, figures: &Figures) {
+    let mut write = |name: &str, kind: &str, help: &str, value: fn(&BreakerFigure) -> u64| {
+        page.family(name, kind, help);
+        for breaker in &figures.breakers {
+            let Target { namespace, system, capability } = &breaker.target;
+            let labels = [("namespace", namespace.as_str()), ("system", system.as_str()), ("capability", capability.as_str())];
+            page.sample(name, &labels, value(breaker));
+        }
+    };
+    let help = "Where a capability's breaker stands: 0 closed, 1 half-open, 2 open.";
+    write("tasker_breaker_state", "gauge", help, |breaker| breaker.state.as_figure().into());
+    write("tasker_breaker_opened_total", "counter", "How often a breaker has opened by itself.", |breaker| breaker.opened);
 }
 
 struct Page(String);
@@ -85,6 +101,14 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tasker_engine::{CapabilityName, Namespace, SystemName};
+    use tasker_runtime::operations::State;
+
+    fn breaker(capability: &str, state: State, opened: u64) -> BreakerFigure {
+        let namespace = Namespace::new("default").expect("valid");
+        let (system, capability) = (SystemName::new("payments").expect("valid"), CapabilityName::new(capability).expect("valid"));
+        BreakerFigure { target: Target { namespace, system, capability }, state, opened }
+    }
 
     #[test]
     fn the_page_holds_every_figure() {
@@ -104,6 +128,7 @@ mod tests {
             uncovered_steps: 0,
             reannounced: 4,
             messages_refused: BTreeMap::from([("unreadable", 2)]),
+            breakers: vec![breaker("charge", State::Open, 3), breaker("refund", State::Closed, 0)],
         };
         insta::assert_snapshot!(write(Some(&figures), "0.1.0", 2));
     }

@@ -14,6 +14,7 @@ mod docs;
 mod edge;
 mod events;
 mod exposition;
+mod flow;
 mod gate;
 mod health;
 mod instant;

@@ -58,6 +58,10 @@ codes! {
     SystemUnknown = "system.unknown", 404, "There is no such system";
     /// Nobody ever spoke of the capability.
     CapabilityUnknown = "capability.unknown", 404, "There is no such capability";
+    /// No live worker has the session.
+    WorkerUnknown = "worker.unknown", 404, "There is no such worker";
+    /// Workers of several systems have the session.
+    WorkerAmbiguous = "worker.ambiguous", 409, "More than one worker is meant";
     /// The input is not JSON, or nested too deeply.
     InputNotJson = "input.not_json", 400, "The input is not acceptable JSON";
     /// The input is above the payload limit.
@@ -109,6 +113,8 @@ impl Code {
             | Self::TaskIdMalformed
             | Self::SystemUnknown
             | Self::CapabilityUnknown
+            | Self::WorkerUnknown
+            | Self::WorkerAmbiguous
             | Self::InputNotJson
             | Self::InputTooLarge
             | Self::InputViolated

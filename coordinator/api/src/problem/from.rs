@@ -4,7 +4,7 @@ use super::{Code, Place, Problem};
 use crate::view::Diagnostic;
 use std::time::Duration;
 use tasker_engine::payload::InvalidPayload;
-use tasker_runtime::operations::{ApplyError, ChangeError, SubmitError, Unavailable};
+use tasker_runtime::operations::{ApplyError, ChangeError, DrainRefusal, FleetError, SubmitError, Unavailable};
 
 /// A coordinator that shuts down is usually back, or replaced, after this long.
 const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -71,6 +71,29 @@ impl From<ChangeError> for Problem {
     }
 }
 
+impl From<FleetError> for Problem {
+    fn from(error: FleetError) -> Self {
+        let detail = error.to_string();
+        match error {
+            FleetError::UnknownCapability(_) => {
+                Self::new(Code::CapabilityUnknown, detail).with_hint("GET /v1/capabilities lists what is known")
+            }
+            FleetError::Drain(DrainRefusal::UnknownWorker(_)) => {
+                Self::new(Code::WorkerUnknown, detail).with_hint("GET /v1/workers lists who lives; name the namespace with ?namespace=")
+            }
+            FleetError::Drain(DrainRefusal::AmbiguousWorker(_)) => {
+                Self::new(Code::WorkerAmbiguous, detail).with_hint(r#"send {"system": "…"} with the request"#)
+            }
+            FleetError::Drain(DrainRefusal::UnknownSystem(_)) => Self::new(Code::SystemUnknown, detail)
+                .with_hint("a system is known once a manifest names it or one of its workers says hello"),
+            FleetError::Drain(DrainRefusal::TooManyVersions(_)) => {
+                Self::new(Code::LimitExceeded, detail).with_hint(r#"take some back with {"version": "…", "undo": true}"#)
+            }
+            FleetError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
 impl From<ApplyError> for Problem {
     fn from(error: ApplyError) -> Self {
         let detail = error.to_string();
@@ -91,7 +114,8 @@ impl From<ApplyError> for Problem {
 mod tests {
     use super::*;
     use tasker_engine::contract::Violation;
-    use tasker_engine::{Namespace, TaskId, TaskStatus};
+    use tasker_engine::{CapabilityName, Namespace, SystemName, TaskId, TaskStatus};
+    use tasker_runtime::operations::Target;
 
     fn check(error: impl Into<Problem>, code: Code) -> Problem {
         let problem: Problem = error.into();
@@ -124,6 +148,23 @@ mod tests {
         check(ChangeError::AlreadyFinished(TaskStatus::Succeeded), Code::TaskAlreadyFinished);
         check(ChangeError::StillRunning, Code::TaskStillRunning);
         check(ChangeError::NothingToRetry, Code::TaskNothingToRetry);
+    }
+
+    #[test]
+    fn every_refusal_of_an_order_about_the_fleet_has_its_code_and_a_way_on() {
+        let system = SystemName::new("payments").expect("valid");
+        let capability = CapabilityName::new("payment.charge").expect("valid");
+        let target = Target { namespace: Namespace::new("default").expect("valid"), system: system.clone(), capability };
+        let drain = |refusal: DrainRefusal| FleetError::Drain(refusal);
+        for (error, code) in [
+            (FleetError::UnknownCapability(target), Code::CapabilityUnknown),
+            (drain(DrainRefusal::UnknownWorker("session-1".into())), Code::WorkerUnknown),
+            (drain(DrainRefusal::AmbiguousWorker("`a`, `b`".into())), Code::WorkerAmbiguous),
+            (drain(DrainRefusal::UnknownSystem(system.clone())), Code::SystemUnknown),
+            (drain(DrainRefusal::TooManyVersions(system)), Code::LimitExceeded),
+        ] {
+            assert!(check(error, code).hint.is_some(), "{code:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use crate::instant::{Instant, millis};
 use serde::Serialize;
 use serde_json::Value;
-use tasker_runtime::operations::{CapabilityView, SystemView, WorkerView};
+use std::collections::BTreeMap;
+use tasker_engine::breaker_policy::BreakerPolicy;
+use tasker_runtime::operations::{BreakerView, CapabilityView, SystemView, WorkerView};
 use utoipa::ToSchema;
 
 /// A system with its live workers.
@@ -14,6 +16,20 @@ pub(crate) struct SystemDetail {
     health_check_url: Option<String>,
     capabilities: Vec<CapabilityLine>,
     workers: Vec<WorkerDetail>,
+    /// The build that gets a share of the tasks, if a manifest declares one.
+    canary: Option<CanaryDetail>,
+    /// Builds whose workers get nothing new, because an operator said so.
+    drained_versions: Vec<String>,
+}
+
+/// A build that is tried on a share of the tasks.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Canary)]
+struct CanaryDetail {
+    /// Which builds: comparisons such as `>=2.0.0`.
+    version: String,
+    /// How many percent of the tasks go there.
+    share: u8,
 }
 
 /// A capability within its system.
@@ -45,6 +61,8 @@ impl SystemDetail {
                 })
                 .collect(),
             workers: view.workers.into_iter().map(WorkerDetail::of).collect(),
+            canary: view.canary.map(|canary| CanaryDetail { version: canary.version().to_string(), share: canary.share() }),
+            drained_versions: view.drained_versions,
         }
     }
 }
@@ -70,6 +88,62 @@ pub(crate) struct CapabilityDetail {
     waiting: usize,
     /// Since when the oldest of them waits.
     oldest_waiting: Option<Instant>,
+    /// What holds its steps back when it fails; null if no manifest declares one and no operator demanded anything.
+    breaker: Option<BreakerDetail>,
+}
+
+/// A capability's breaker as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Breaker)]
+struct BreakerDetail {
+    /// `closed`, `half_open` or `open`.
+    state: &'static str,
+    /// Since when.
+    since: Instant,
+    /// How many failures count now; 0 unless it is closed.
+    failures: u32,
+    /// When the next probe may start; null unless it is open by itself.
+    next_probe_at: Option<Instant>,
+    /// What an operator demands: `auto` is nothing, `open` and `close` hold until somebody says `auto` or the coordinator starts anew.
+    #[serde(rename = "override")]
+    operator: &'static str,
+    /// How often it has opened by itself since the coordinator started.
+    opened: u64,
+    /// What it follows; null if it is there for an operator's demand only.
+    policy: Option<PolicyDetail>,
+}
+
+/// When a breaker opens, and what closes it again.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BreakerPolicy)]
+struct PolicyDetail {
+    /// So many failures within the window open it.
+    failures: u32,
+    window_ms: u64,
+    /// How long it stays open the first time; doubled each time a probe fails, up to sixteen times as long.
+    open_for_ms: u64,
+    /// How many attempts must succeed before it closes.
+    probes: u32,
+}
+
+impl BreakerDetail {
+    fn of(view: BreakerView) -> Self {
+        let policy = |policy: BreakerPolicy| PolicyDetail {
+            failures: policy.failures(),
+            window_ms: millis(policy.window()),
+            open_for_ms: millis(policy.open_for()),
+            probes: policy.probes(),
+        };
+        Self {
+            state: view.state.as_str(),
+            since: Instant(view.since),
+            failures: view.failures,
+            next_probe_at: view.next_probe_at.map(Instant),
+            operator: view.operator.as_str(),
+            opened: view.opened,
+            policy: view.policy.map(policy),
+        }
+    }
 }
 
 impl CapabilityDetail {
@@ -87,6 +161,7 @@ impl CapabilityDetail {
             workers: view.workers,
             waiting: view.waiting,
             oldest_waiting: view.oldest_waiting.map(Instant),
+            breaker: view.breaker.map(BreakerDetail::of),
         }
     }
 }
@@ -101,8 +176,12 @@ pub(crate) struct WorkerDetail {
     sdk: SdkDetail,
     host: String,
     process_id: u32,
+    /// Where and on what it says it runs; routes go by them.
+    labels: BTreeMap<String, String>,
     /// Whether it takes work.
     state: &'static str,
+    /// Why it is given nothing new although it would take some: `worker` or `version` was drained by an operator.
+    withheld: Option<&'static str>,
     capabilities: Vec<String>,
     /// How many attempts it runs at once.
     slots: u32,
@@ -131,7 +210,9 @@ impl WorkerDetail {
             sdk: SdkDetail { name: view.sdk.name, version: view.sdk.version, language: view.sdk.language },
             host: view.host,
             process_id: view.process_id,
+            labels: view.labels,
             state: view.state.as_str(),
+            withheld: view.withheld.map(|withheld| withheld.as_str()),
             capabilities: view.capabilities.iter().map(ToString::to_string).collect(),
             slots: view.slots,
             running: view.running,

@@ -4,12 +4,15 @@ use smallvec::smallvec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tasker_engine::breaker_policy::BreakerPolicy;
+use tasker_engine::canary::Canary;
 use tasker_engine::decide::dispatch::{Assignment, dispatch};
 use tasker_engine::decide::reply::{Outcome, Reply, reply};
 use tasker_engine::decide::{Decision, accept, cancel};
 use tasker_engine::event::{Entry, Target};
 use tasker_engine::retry::{Jitter, RetryPolicy};
 use tasker_engine::task::Trace;
+use tasker_engine::version::VersionConstraint;
 use tasker_engine::workflow::{Step, Timeouts};
 use tasker_engine::{
     AttemptToken, CapabilityName, Contract, Digest, ErrorCode, Failure, FailureKind, Namespace, Payload, SessionId, StepIndex, StepName,
@@ -17,7 +20,9 @@ use tasker_engine::{
 };
 use tasker_registry::message::{Sdk, SessionState};
 use tasker_registry::registry::{Capability, Source, System};
-use tasker_runtime::operations::{AppliedWorkflow, CapabilityView, SystemView, TaskView, WorkerView};
+use tasker_runtime::operations::{
+    AppliedWorkflow, BreakerView, CapabilityView, Override, State, SystemView, TaskView, Withheld, WorkerView,
+};
 
 /// Every attempt token in these samples consists of this byte.
 pub(crate) const TOKEN_BYTE: u8 = 0xd7;
@@ -240,7 +245,9 @@ pub(crate) fn system() -> SystemView {
         sdk: Sdk { name: "tasker-worker".into(), version: "0.1.0".into(), language: "rust".into() },
         host: "pay-1".into(),
         process_id: 4711,
+        labels: BTreeMap::from([("region".into(), "eu".into())]),
         state: SessionState::Active,
+        withheld: Some(Withheld::Version),
         capabilities: vec![name("payment.charge")],
         slots: 8,
         running: 1,
@@ -256,6 +263,21 @@ pub(crate) fn system() -> SystemView {
             capabilities: BTreeMap::from([(name("payment.charge"), capability())]),
         },
         workers: vec![worker],
+        canary: Some(Canary::new(VersionConstraint::parse(">=2.0.0").expect("valid"), 10).expect("in range")),
+        drained_versions: vec!["1.4.2".into()],
+    }
+}
+
+/// Five failures have opened it; the next probe starts in ten seconds.
+fn breaker() -> BreakerView {
+    BreakerView {
+        state: State::Open,
+        since: at(0),
+        failures: 0,
+        next_probe_at: Some(at(10_000)),
+        operator: Override::Auto,
+        opened: 1,
+        policy: Some(BreakerPolicy::DEFAULT),
     }
 }
 
@@ -269,6 +291,7 @@ pub(crate) fn capabilities() -> [CapabilityView; 2] {
         workers: 1,
         waiting,
         oldest_waiting: (waiting > 0).then(|| at(250)),
+        breaker: (waiting > 0).then(breaker),
     };
     [view(Some(capability()), "payment.charge", 0), view(None, "payment.refund", 2)]
 }

@@ -13,9 +13,9 @@ use tasker_engine::{
 };
 use tasker_registry::message::{Sdk, SessionState};
 use tasker_registry::registry::{Capability, System};
-use tasker_registry::{DrainRefusal, Withheld};
-use tasker_scheduler::Target;
-use tasker_scheduler::breaker::{Override, State};
+pub use tasker_registry::{DrainRefusal, Withheld};
+pub use tasker_scheduler::Target;
+pub use tasker_scheduler::breaker::{Override, State};
 
 /// What became of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]

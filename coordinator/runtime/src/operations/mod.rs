@@ -14,8 +14,6 @@ use crate::port::store::{ReadError, Search, Store};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tasker_engine::{Namespace, SystemName, TaskId, Timestamp};
-use tasker_scheduler::Target;
-use tasker_scheduler::breaker::Override;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// A handle on a running coordinator; cheap to clone.
