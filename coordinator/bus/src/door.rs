@@ -12,7 +12,11 @@ pub(crate) struct Refused(Mutex<BTreeMap<&'static str, u64>>);
 
 impl Refused {
     pub(crate) fn count(&self, reason: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+        self.add(reason, 1);
+    }
+
+    fn add(&self, reason: &'static str, more: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += more;
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
@@ -37,7 +41,13 @@ impl Door {
             return true;
         };
         match decode(arrival, body) {
-            Ok(said) => self.inbox.send(Inbound::Worker(said)).await.is_ok(),
+            Ok(heard) => {
+                if heard.attempts_dropped > 0 {
+                    tracing::warn!(subject, attempts = heard.attempts_dropped, "attempts dropped: nobody was given one of that name");
+                    self.refused.add("attempt", heard.attempts_dropped);
+                }
+                self.inbox.send(Inbound::Worker(heard.message)).await.is_ok()
+            }
             Err(unreadable) => {
                 tracing::warn!(subject, reason = unreadable.reason, "message refused: unreadable");
                 self.refused.count(unreadable.reason);

@@ -4,6 +4,6 @@ mod decode;
 mod encode;
 mod subject;
 
-pub use decode::{Unreadable, decode};
+pub use decode::{Heard, Unreadable, decode};
 pub use encode::{BATCH_BYTES_MAX, REQUESTS_PER_BATCH, encode};
 pub use subject::{Arrival, InvalidPrefix, Kind, Subjects};

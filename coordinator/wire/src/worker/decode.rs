@@ -20,8 +20,17 @@ use tasker_registry::message::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the message is unreadable: {reason}")]
 pub struct Unreadable {
-    /// `protobuf`, `session`, `attempt`.
+    /// `protobuf`, `session`, `credit`.
     pub reason: &'static str,
+}
+
+/// A message that could be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// What it says.
+    pub message: FromWorker,
+    /// How many of its replies and held attempts were left out, because task, step or token is not one that anybody was given.
+    pub attempts_dropped: u64,
 }
 
 /// The most capabilities of one worker.
@@ -35,12 +44,13 @@ const TEXT_BYTES_MAX: usize = 1_024;
 ///
 /// # Errors
 /// If it is not protobuf of the kind its subject says, or names no acceptable session. A single reply that cannot be believed does not
-/// spoil its batch: it comes out as [`Malformed`].
-pub fn decode(arrival: Arrival, body: Bytes) -> Result<FromWorker, Unreadable> {
+/// spoil its batch: it comes out as [`Malformed`]; one whose attempt has an impossible name is left out and counted.
+pub fn decode(arrival: Arrival, body: Bytes) -> Result<Heard, Unreadable> {
+    let mut dropped = 0;
     let (session, body) = match arrival.kind {
         Kind::Hello => {
             let hello = proto::Hello::decode(body).map_err(protobuf)?;
-            (hello.session.clone(), hello_of(hello))
+            (hello.session.clone(), hello_of(hello, &mut dropped))
         }
         Kind::Poll => {
             let poll = proto::Poll::decode(body).map_err(protobuf)?;
@@ -54,24 +64,33 @@ pub fn decode(arrival: Arrival, body: Bytes) -> Result<FromWorker, Unreadable> {
                 proto::SessionState::Draining => SessionState::Draining,
                 proto::SessionState::Left => SessionState::Left,
             };
-            let held = beat.held.into_iter().filter_map(held_of).collect();
+            let held = readable(beat.held, held_of, &mut dropped);
             (beat.session, Said::Beat(Beat { held, credit: beat.credit.map(credit_of), state }))
         }
         Kind::Reply => {
             let batch = proto::ReplyBatch::decode(body).map_err(protobuf)?;
-            let replies = batch.replies.into_iter().filter_map(reply_of).collect();
+            let replies = readable(batch.replies, reply_of, &mut dropped);
             (batch.session, Said::Replies { replies, credit: batch.credit.map(credit_of) })
         }
     };
     let session = SessionId::new(&session).map_err(|_| Unreadable { reason: "session" })?;
-    Ok(FromWorker { namespace: arrival.namespace, system: arrival.system, session, body })
+    let message = FromWorker { namespace: arrival.namespace, system: arrival.system, session, body };
+    Ok(Heard { message, attempts_dropped: dropped })
+}
+
+/// Those that can be read; counts the others.
+fn readable<W, T>(given: Vec<W>, read: impl Fn(W) -> Option<T>, dropped: &mut u64) -> Vec<T> {
+    let count = given.len();
+    let found: Vec<T> = given.into_iter().filter_map(read).collect();
+    *dropped += (count - found.len()) as u64;
+    found
 }
 
 fn protobuf(_: prost::DecodeError) -> Unreadable {
     Unreadable { reason: "protobuf" }
 }
 
-fn hello_of(hello: proto::Hello) -> Said {
+fn hello_of(hello: proto::Hello, dropped: &mut u64) -> Said {
     if hello.capabilities.len() > CAPABILITIES_MAX {
         let message = format!("{} capabilities are announced; at most {CAPABILITIES_MAX} are accepted", hello.capabilities.len());
         return Said::Impossible { code: "worker.too_many_capabilities", message };
@@ -95,7 +114,7 @@ fn hello_of(hello: proto::Hello) -> Said {
         sdk: Sdk { name: text(sdk.name), version: text(sdk.version), language: text(sdk.language) },
         host: text(hello.host),
         process_id: hello.process_id,
-        held: hello.held.into_iter().filter_map(held_of).collect(),
+        held: readable(hello.held, held_of, dropped),
         labels,
     }))
 }
@@ -229,7 +248,7 @@ mod tests {
 
     fn hello(capability: proto::Capability) -> Said {
         let hello = proto::Hello { session: "session-1".into(), capabilities: vec![capability], slots: 1, ..Default::default() };
-        decode(arrival(Kind::Hello), hello.encode_to_vec().into()).expect("readable").body
+        decode(arrival(Kind::Hello), hello.encode_to_vec().into()).expect("readable").message.body
     }
 
     #[test]
@@ -246,7 +265,7 @@ mod tests {
             let capabilities = vec![proto::Capability { name: "payment.charge".into(), ..Default::default() }];
             let labels = labels.into_iter().collect();
             let hello = proto::Hello { session: "session-1".into(), capabilities, slots: 1, labels, ..Default::default() };
-            decode(arrival(Kind::Hello), hello.encode_to_vec().into()).expect("readable").body
+            decode(arrival(Kind::Hello), hello.encode_to_vec().into()).expect("readable").message.body
         };
         let long = |bytes: usize| "x".repeat(bytes);
         let many = |number: usize| (0..number).map(|place| (place.to_string(), String::new())).collect::<Vec<_>>();
@@ -276,9 +295,33 @@ mod tests {
         };
         let nobodys = proto::StepReply { token: Bytes::from_static(b"short"), ..good.clone() };
         let batch = proto::ReplyBatch { session: "session-1".into(), replies: vec![nobodys, not_json, good], credit: None };
-        let said = decode(arrival(Kind::Reply), batch.encode_to_vec().into()).expect("readable").body;
-        let Said::Replies { replies, .. } = said else { panic!("{said:?}") };
+        let heard = decode(arrival(Kind::Reply), batch.encode_to_vec().into()).expect("readable");
+        let Said::Replies { replies, .. } = heard.message.body else { panic!("{heard:?}") };
         assert_eq!(replies.iter().map(|reply| reply.outcome.is_ok()).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(heard.attempts_dropped, 1);
+    }
+
+    #[test]
+    fn an_attempt_at_an_item_is_read_and_one_with_an_impossible_label_is_dropped_and_counted() {
+        let held = |step: &str| proto::HeldAttempt {
+            task_id: TaskId::from_number(7).expect("not negative").to_string(),
+            step_name: step.into(),
+            attempt: 1,
+            token: Bytes::from_static(&[7; 16]),
+            progress: Bytes::new(),
+        };
+        let good = ["resize", "resize[0]", "resize[17]", "resize[4294967295]"];
+        let bad =
+            ["", "resize[", "resize[]", "resize[01]", "resize[-1]", "resize[4294967296]", "resize[1]x", "[1]", "Resize[1]", "resize[1][2]"];
+        let beat = proto::Beat {
+            session: "session-1".into(),
+            held: good.iter().chain(&bad).map(|step| held(step)).collect(),
+            ..Default::default()
+        };
+        let heard = decode(arrival(Kind::Beat), beat.encode_to_vec().into()).expect("readable");
+        let Said::Beat(beat) = heard.message.body else { panic!("{heard:?}") };
+        assert_eq!(beat.held.iter().map(|held| held.attempt.step.to_string()).collect::<Vec<_>>(), good);
+        assert_eq!(heard.attempts_dropped, bad.len() as u64);
     }
 
     proptest! {
