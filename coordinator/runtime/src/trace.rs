@@ -2,7 +2,8 @@
 //! time by any process, and a crash loses none.
 
 use tasker_engine::task::Trace;
-use tasker_engine::{AttemptNumber, Digest, StepIndex, TaskId, Timestamp};
+use tasker_engine::{AttemptNumber, Digest, StepIndex, Task, TaskId, Timestamp};
+use tasker_telemetry::span::ITEM_SPANS_MAX;
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
@@ -64,6 +65,23 @@ pub fn step_span(task: TaskId, step: StepIndex) -> [u8; 8] {
 /// The span of asking a worker for one attempt; its context travels with the request.
 pub fn publish_span(task: TaskId, step: StepIndex, attempt: AttemptNumber) -> [u8; 8] {
     derive(task, 3, step.0, attempt.0)
+}
+
+/// Whether a step has spans: every step of the workflow does, of the items of its fan-outs the first ones.
+pub fn has_spans(task: &Task, step: StepIndex) -> bool {
+    step.at() < task.workflow.steps.len() + ITEM_SPANS_MAX
+}
+
+/// The trace context of a request for an attempt: whoever works on it continues the span of asking.
+pub fn context_of_attempt(task: &Task, step: StepIndex, attempt: AttemptNumber) -> Trace {
+    let trace = task.submission.trace;
+    Trace { parent: Some(publish_span(task.id, step, attempt)), sampled: trace.sampled && has_spans(task, step), ..trace }
+}
+
+/// The trace context of a child task: it is part of the step that started it, or, beyond the items that have spans, of the fan-out.
+pub fn context_of_child(task: &Task, step: StepIndex) -> Trace {
+    let spanned = if has_spans(task, step) { step } else { task.node(step) };
+    Trace { parent: Some(step_span(task.id, spanned)), ..task.submission.trace }
 }
 
 fn derive(task: TaskId, kind: u8, step: u32, attempt: u32) -> [u8; 8] {

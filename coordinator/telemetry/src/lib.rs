@@ -29,6 +29,12 @@ pub mod attribute {
     pub const TASK_ID: &str = "tasker.task.id";
     /// The step.
     pub const STEP_NAME: &str = "tasker.step.name";
+    /// What the step does: `call`, `child`, `wait`, `sleep`, `approval` or `switch`.
+    pub const STEP_KIND: &str = "tasker.step.kind";
+    /// When the step runs, if not by itself: `compensation`, `fallback` or `on_failure`.
+    pub const STEP_ROLE: &str = "tasker.step.role";
+    /// Which item of a fan-out, from 0.
+    pub const ITEM_INDEX: &str = "tasker.item.index";
     /// Which try.
     pub const ATTEMPT_NUMBER: &str = "tasker.attempt.number";
     /// What is asked.
@@ -43,10 +49,13 @@ pub mod span {
     pub const SUBMIT: &str = "submit";
     /// `task <workflow>`: from acceptance to the end.
     pub const TASK: &str = "task";
-    /// `step <name>`: from ready to its end.
+    /// `step <name>`: from ready to its end; of each item of a fan-out as well, up to [`ITEM_SPANS_MAX`] of them.
     pub const STEP: &str = "step";
     /// `publish <capability>`: asking for one attempt.
     pub const PUBLISH: &str = "publish";
+    /// The most items of one task that have spans, in the order in which they came to be: no tracing system shows a trace of tens of thousands
+    /// of spans, and most refuse it. Requests for the items after these carry a trace context that says *not sampled*.
+    pub const ITEM_SPANS_MAX: usize = 2_000;
 }
 
 /// Subjects with their variable parts left open.

@@ -301,6 +301,14 @@ pub enum SubmitError {
         /// Where and why.
         violations: Vec<Violation>,
     },
+    /// The workflow's `deadline` has no instant for this input.
+    #[error("the deadline of workflow `{workflow}` cannot be computed: {problem}")]
+    NoDeadline {
+        /// Which workflow.
+        workflow: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The key was used for another content; no task was created.
     #[error("idempotency key `{key}` was used for another submission (task {task}); use a new key for new content")]
     KeyReused {
@@ -326,6 +334,9 @@ pub enum ChangeError {
     /// It is over and stays as it is (P9).
     #[error("the task is already {}", .0.as_str())]
     AlreadyFinished(TaskStatus),
+    /// It failed, and what it did is being undone; that is not broken off.
+    #[error("the task has failed already and is undoing what it did")]
+    Ending,
     /// Only a task that is over can be retried.
     #[error("the task is still running; cancel it first, or wait")]
     StillRunning,

@@ -136,6 +136,8 @@ impl Operations {
             workflow: list.workflow,
             error_code: list.error_code,
             labels: list.labels,
+            parent: list.parent,
+            waiting: list.waiting,
             accepted_from: list.accepted_from,
             accepted_before: list.accepted_before,
             before: list.before,

@@ -1,7 +1,8 @@
 //! What is asked.
 
+use crate::port::store::WaitingFor;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tasker_engine::{TaskId, TaskStatus, Timestamp, WorkflowName, WorkflowVersion};
 
 /// A task to be run.
@@ -32,6 +33,10 @@ pub struct ListTasks {
     pub error_code: Option<String>,
     /// Tasks with all of these labels.
     pub labels: BTreeMap<String, String>,
+    /// Children of this task.
+    pub parent: Option<TaskId>,
+    /// Tasks that wait for any of these; empty means whatever they wait for.
+    pub waiting: BTreeSet<WaitingFor>,
     /// Accepted at or after.
     pub accepted_from: Option<Timestamp>,
     /// Accepted before.

@@ -11,7 +11,8 @@ use tasker_scheduler::{Lane, LaneId, Scheduler, Target};
 #[derive(Clone)]
 pub(super) struct Entry {
     pub workflow: Arc<Workflow>,
-    pub lanes: Arc<Vec<LaneId>>,
+    /// By step of the workflow; none for those that ask no system.
+    pub lanes: Arc<Vec<Option<LaneId>>>,
     pub description: String,
     pub row: Arc<WorkflowRow>,
 }
@@ -27,8 +28,9 @@ pub(super) struct Catalog {
 impl Catalog {
     pub fn insert(&mut self, workflow: Workflow, description: String, row: WorkflowRow, scheduler: &mut Scheduler) -> Entry {
         let lanes = workflow.steps.iter().map(|step| {
-            let (system, capability) = (step.system.clone(), step.capability.clone());
-            scheduler.lane(&Lane { target: Target { namespace: workflow.namespace.clone(), system, capability }, route: None })
+            let call = step.call()?;
+            let (system, capability) = (call.system.clone(), call.capability.clone());
+            Some(scheduler.lane(&Lane { target: Target { namespace: workflow.namespace.clone(), system, capability }, route: None }))
         });
         let entry = Entry { lanes: Arc::new(lanes.collect()), workflow: Arc::new(workflow), description, row: Arc::new(row) };
         let name = (entry.workflow.namespace.clone(), entry.workflow.name.clone());
@@ -74,6 +76,6 @@ impl Catalog {
 
     /// Every lane a workflow of any namespace speaks of.
     pub fn lanes(&self) -> impl Iterator<Item = LaneId> {
-        self.by_digest.values().flat_map(|entry| entry.lanes.iter().copied())
+        self.by_digest.values().flat_map(|entry| entry.lanes.iter().copied().flatten())
     }
 }

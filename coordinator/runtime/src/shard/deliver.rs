@@ -2,7 +2,7 @@
 
 use super::Shard;
 use super::attempts::Carrier;
-use super::change::Asked;
+use super::effects::Asked;
 use super::routing::Candidates;
 use crate::operations::now;
 use std::collections::HashMap;
@@ -88,7 +88,7 @@ impl Shard {
                 };
                 let Some(session) = self.pick(lane, &mut candidates) else { break };
                 self.responders.unpark(lane);
-                let running = self.residents.get(open.task).and_then(|known| known.task.workflow.step(open.step).timeouts.running);
+                let running = self.residents.get(open.task).and_then(|known| known.task.definition(open.step).timeouts.running);
                 if let Some(limit) = running {
                     self.responders.hand_over(token, self.uptime() + limit);
                 }

@@ -3,8 +3,9 @@
 use super::Shard;
 use crate::operations::Figures;
 use std::collections::BTreeMap;
-use tasker_engine::event::Event;
+use tasker_engine::event::{Event, Target};
 use tasker_engine::task::{StepState, TaskStatus};
+use tasker_engine::{StepIndex, Task};
 
 /// Counts since the start.
 #[derive(Default)]
@@ -67,16 +68,28 @@ impl Shard {
         let running = self.residents.iter().filter(|resident| resident.task.status == TaskStatus::Running);
         let uncovered = running.map(|resident| {
             let task = &resident.task;
-            let steps = task.workflow.indexes();
-            steps
-                .filter(|step| match &task.progress(*step).state {
-                    StepState::Pending => task.progress(*step).open_dependencies == 0,
-                    StepState::Running(open) => self.attempts.get(&open.token.0).is_none(),
-                    StepState::Ready { .. } | StepState::BackingOff { .. } => false,
-                    StepState::Succeeded { .. } | StepState::Failed { .. } | StepState::Cancelled { .. } => false,
-                })
-                .count() as u64
+            task.indexes().filter(|step| self.is_uncovered(task, *step)).count() as u64
         });
         uncovered.sum()
+    }
+
+    fn is_uncovered(&self, task: &Task, step: StepIndex) -> bool {
+        match &task.progress(step).state {
+            // An item waits for its turn among the others.
+            StepState::Pending => task.item(step).is_none() && task.progress(step).open_dependencies == 0,
+            StepState::Running(open) => match open.target {
+                Target::Child(child) => self.residents.get(child).is_none_or(|child| child.task.status.is_terminal()),
+                Target::Session(_) | Target::Responders | Target::Http => self.attempts.get(&open.token.0).is_none(),
+            },
+            StepState::Parked => task.parked.is_empty(),
+            StepState::FannedOut => task.progress(step).fan.as_ref().is_none_or(|fan| fan.over == fan.count),
+            StepState::FallingBack { to, .. } => task.progress(*to).state.is_terminal(),
+            StepState::Ready { .. } | StepState::BackingOff { .. } | StepState::Waiting(_) | StepState::Held { .. } => false,
+            StepState::Standby
+            | StepState::Succeeded { .. }
+            | StepState::Failed { .. }
+            | StepState::Skipped { .. }
+            | StepState::Cancelled { .. } => false,
+        }
     }
 }

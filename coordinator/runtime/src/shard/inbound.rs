@@ -145,7 +145,7 @@ impl Shard {
     fn is_owner(&self, key: &SessionKey, task: TaskId, step: tasker_engine::StepIndex) -> bool {
         self.residents.get(task).is_some_and(|resident| {
             let workflow = &resident.task.workflow;
-            workflow.namespace == key.namespace && workflow.step(step).system == key.system
+            workflow.namespace == key.namespace && resident.task.definition(step).system() == Some(&key.system)
         })
     }
 
@@ -260,14 +260,14 @@ impl Shard {
         let Some(resident) = self.residents.get_mut(task) else { return forged("there is no such task") };
         let workflow = resident.task.workflow.clone();
         let step = match known {
-            Some(step) if workflow.step(step).name == said.attempt.step => step,
-            _ => match workflow.find(said.attempt.step.as_str()) {
+            Some(step) if resident.task.label(step) == said.attempt.step => step,
+            _ => match resident.task.find(&said.attempt.step) {
                 Some(step) => step,
                 None => return forged("the task has no such step"),
             },
         };
         // The system is the one on whose subject the reply arrived (P13).
-        if workflow.namespace != session.namespace || workflow.step(step).system != session.system {
+        if workflow.namespace != session.namespace || resident.task.definition(step).system() != Some(&session.system) {
             tracing::warn!(system = %session.system, task = %task, step = %said.attempt.step, "reply refused: the step belongs to another system");
             return forged("the step belongs to another system");
         }

@@ -6,10 +6,12 @@
 //!
 //! Start reading at [`Shard::run`].
 
+mod asking;
 mod attempts;
 mod catalog;
 mod change;
 mod deliver;
+mod effects;
 mod figures;
 mod flow;
 mod group;
@@ -20,6 +22,7 @@ mod resident;
 mod responders;
 mod routing;
 mod spans;
+mod submit;
 mod views;
 mod why;
 

@@ -3,7 +3,7 @@
 use super::Shard;
 use super::resident::Resident;
 use crate::operations::now;
-use crate::port::store::{Batch, Sequence, TaskRow};
+use crate::port::store::{Batch, ForgetKeys, Sequence, TaskRow, WaitingFor};
 use crate::settings::SWEEP_ROWS_MAX;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -50,8 +50,9 @@ impl Shard {
         if uptime.saturating_sub(self.projection.keys_forgotten_at) > FORGET_KEYS_EVERY {
             self.projection.keys_forgotten_at = uptime;
             let keep = i64::try_from(self.settings.keep_keys.as_millis()).unwrap_or(i64::MAX);
-            let before = tasker_engine::Timestamp::from_millis(now().as_millis().saturating_sub(keep));
-            self.group.batch.forget_keys_before = Some(before);
+            let now = now();
+            let used_before = tasker_engine::Timestamp::from_millis(now.as_millis().saturating_sub(keep));
+            self.group.batch.forget_keys = Some(ForgetKeys { used_before, now });
         }
         let projection = &self.projection;
         self.residents.evict(|id| projection.is_clean(id));
@@ -103,9 +104,11 @@ pub(super) fn row_of(resident: &Resident) -> TaskRow {
         accepted_at: task.accepted_at,
         finished_at: task.finished_at,
         error_code: failure.map(|(_, failure)| failure.code.to_string()),
-        failed_step: failure.and_then(|(step, _)| *step).map(|step| task.workflow.step(step).name.to_string()),
+        failed_step: failure.and_then(|(step, _)| *step).map(|step| task.label(step).to_string()),
         retries,
         labels: task.submission.labels.clone(),
+        parent: task.submission.parent.map(|parent| parent.task),
+        waiting: WaitingFor::of(task),
         last: resident.last,
     }
 }

@@ -217,22 +217,21 @@ impl Shard {
 
     /// Open attempts get a fresh lease: whoever carries them says so within it, or they go to others.
     fn reopen(&mut self, task: &Task) {
-        for step in task.workflow.indexes() {
+        for step in task.indexes() {
             let StepState::Running(open) = &task.progress(step).state else { continue };
+            // A child task carries itself and says when it is over.
+            let Some(system) = task.definition(step).system() else { continue };
             let carrier = match &open.target {
                 Target::Session(session) => {
-                    let key = SessionKey {
-                        namespace: task.workflow.namespace.clone(),
-                        system: task.workflow.step(step).system.clone(),
-                        session: session.clone(),
-                    };
+                    let key = SessionKey { namespace: task.workflow.namespace.clone(), system: system.clone(), session: session.clone() };
                     Carrier::Session(key, 0)
                 }
                 Target::Responders => Carrier::Parked,
+                Target::Http | Target::Child(_) => continue,
             };
             if carrier == Carrier::Parked {
                 let entry = self.catalog.pinned(&task.workflow.namespace, task.workflow.digest);
-                if let Some(lane) = entry.map(|entry| entry.lanes[step.at()]) {
+                if let Some(lane) = entry.and_then(|entry| entry.lanes[task.node(step).at()]) {
                     self.responders.park(lane, open.token.0, Duration::ZERO);
                 }
             }

@@ -13,10 +13,17 @@ pub(super) struct Resident {
     pub task: Task,
     /// The place of its newest journal row.
     pub last: Sequence,
-    /// The lane of each step.
-    pub lanes: Arc<Vec<LaneId>>,
+    /// The lane of each step of the workflow; none for those that ask no system.
+    pub lanes: Arc<Vec<Option<LaneId>>>,
     /// The latest progress of running steps.
     pub progress: BTreeMap<StepIndex, Payload>,
+}
+
+impl Resident {
+    /// The lane of a step or item; none if it asks no system.
+    pub fn lane(&self, step: StepIndex) -> Option<LaneId> {
+        self.lanes.get(self.task.node(step).at()).copied().flatten()
+    }
 }
 
 /// Something that waits for a task to be read from the store.

@@ -108,8 +108,8 @@ impl Shard {
         let key = answer.call;
         let open = self.attempts.get(&key.token.0).cloned();
         let lane = self.residents.get(key.task).and_then(|resident| {
-            let step = resident.task.workflow.find(key.step.as_str())?;
-            Some((step, resident.lanes[step.at()]))
+            let step = resident.task.find(&key.step)?;
+            Some((step, resident.lane(step)?))
         });
         let Some((step, lane)) = lane else { return };
         match answer.outcome {
@@ -125,7 +125,7 @@ impl Shard {
             CallOutcome::NoAnswer => {
                 self.responders.answered(lane, None);
                 let Some(resident) = self.residents.get_mut(key.task) else { return };
-                let limit = responder_timeout(resident.task.workflow.step(step).timeouts.running);
+                let limit = responder_timeout(resident.task.definition(step).timeouts.running);
                 let decision = no_answer(&mut resident.task, step, key.token, limit, now());
                 self.record(key.task, decision, None);
             }
@@ -188,10 +188,10 @@ impl Shard {
     fn end_overdue(&mut self, token: TokenKey) {
         let Some(open) = self.attempts.get(&token).cloned() else { return };
         let Some(resident) = self.residents.get_mut(open.task) else { return };
-        let limit = responder_timeout(resident.task.workflow.step(open.step).timeouts.running);
+        let limit = responder_timeout(resident.task.definition(open.step).timeouts.running);
         let attempt = resident.task.open_attempt(open.step).map(|known| AttemptKey {
             task: open.task,
-            step: resident.task.workflow.step(open.step).name.clone(),
+            step: resident.task.label(open.step),
             attempt: known.attempt,
             token: known.token,
         });
