@@ -6,3 +6,8 @@
 //! Start with `infer/mod.rs` (samples → schema), `model/mod.rs` (schema → named types, which pages and stubs share), then `stubs/mod.rs`.
 
 pub mod infer;
+mod model;
+pub mod stubs;
+mod system;
+
+pub use system::{Capability, System};
