@@ -26,6 +26,7 @@ pub mod schema_cost;
 pub mod task;
 pub mod template;
 pub mod time;
+pub mod transport;
 pub mod version;
 pub mod workflow;
 

@@ -33,7 +33,13 @@ pub fn responder_timeout(running: Option<Duration>) -> Duration {
 }
 
 /// How long a system may take to bring the outcome of a call over HTTP, if the step does not say: an answer or, later, a callback.
+/// Counted, like [`RESPONDER_TIMEOUT`], from the moment somebody was there to ask.
 pub const HTTP_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The limit for one call over HTTP, callback included.
+pub fn http_timeout(running: Option<Duration>) -> Duration {
+    running.unwrap_or(HTTP_TIMEOUT)
+}
 
 /// Opens the next attempt of a ready step, or fails the step if its input cannot be built.
 ///
@@ -55,9 +61,8 @@ pub fn dispatch(task: &mut Task, step: StepIndex, assignment: &Assignment<'_>, n
     let timeouts = turn.task.definition(step).timeouts;
     let deadline = match &assignment.target {
         Target::Session(_) => timeouts.running.map(|running| now.after(running)),
-        // Nobody knows whether a responder is there before one is asked, so until one answers the step still waits.
-        Target::Responders => timeouts.waiting.map(|waiting| since.after(waiting)),
-        Target::Http => Some(now.after(timeouts.running.unwrap_or(HTTP_TIMEOUT))),
+        // Nobody knows whether a responder or a system is there before it is asked, so until one answers the step still waits.
+        Target::Responders | Target::Http => timeouts.waiting.map(|waiting| since.after(waiting)),
         // A child is opened by `child::started`.
         Target::Child(_) => return turn.finish(),
     };

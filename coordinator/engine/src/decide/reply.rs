@@ -73,6 +73,13 @@ pub enum Disposition {
 const PROTOCOL_CODES: [&str; 7] =
     ["handler.error", "input.invalid", "result.invalid", "payload.too_large", "capability.unknown", "attempt.timeout", "attempt.cancelled"];
 
+/// The families of codes with which the coordinator itself says that a system without an SDK gave no proper answer; see `docs/http-systems.md`.
+const TRANSPORT_FAMILIES: [&str; 3] = ["http.", "egress.", "responder."];
+
+fn is_always_allowed(code: &str) -> bool {
+    PROTOCOL_CODES.contains(&code) || TRANSPORT_FAMILIES.iter().any(|family| code.starts_with(family))
+}
+
 /// Takes a reply. `worker` is the contract under which the attempt was started, if the worker's build announced one.
 pub fn reply(task: &mut Task, reply: &Reply, worker: Option<&Contract>, now: Timestamp) -> (Disposition, Decision) {
     let mut turn = Turn::new(task, now);
@@ -143,7 +150,7 @@ fn record(turn: &mut Turn<'_>, reply: &Reply, worker: Option<&Contract>) {
 
 /// The failure that takes the place of one which breaks its contract; it keeps the kind, so that retries follow the policy.
 fn undeclared(contract: &Contract, failure: &Failure) -> Option<Failure> {
-    if contract.errors.is_empty() || PROTOCOL_CODES.contains(&failure.code.as_str()) {
+    if contract.errors.is_empty() || is_always_allowed(failure.code.as_str()) {
         return None;
     }
     let (message, violations) = match contract.errors.get(&failure.code) {

@@ -42,8 +42,9 @@ pub fn step_timer(task: &mut Task, step: StepIndex, now: Timestamp) -> Decision 
             turn.give_up(step, failure);
         }
         StepState::Waiting(waiting) => wait_timer(&mut turn, step, &waiting),
-        // The time of an attempt that was asked of plain responders runs out only while nobody is there: it is still the waiting timeout.
-        StepState::Running(open) if open.target == Target::Responders && !total_over => {
+        // The time of an attempt that was asked of plain responders or over HTTP runs out only while nobody is there: it is still the waiting
+        // timeout.
+        StepState::Running(open) if matches!(open.target, Target::Responders | Target::Http) && !total_over => {
             let failure = unclaimed(turn.task, step);
             turn.then(Effect::AttemptClosed { step, token: open.token, target: open.target });
             turn.give_up(step, failure);
