@@ -184,7 +184,10 @@ impl Task {
             Event::ApprovalEscalated { step, to } => {
                 if let StepState::Waiting(waiting) = &mut self.steps[step.at()].state {
                     waiting.escalated_at = Some(at);
-                    if let Wait::Approval { assignees, .. } = &mut waiting.wait {
+                    // Where anybody may decide, they still may.
+                    if let Wait::Approval { assignees, .. } = &mut waiting.wait
+                        && !assignees.is_empty()
+                    {
                         let more: Vec<String> = to.iter().filter(|name| !assignees.contains(name)).cloned().collect();
                         assignees.extend(more);
                     }

@@ -7,9 +7,9 @@ use crate::event::Event;
 use crate::expression::Scope;
 use crate::ids::{StepIndex, TaskId};
 use crate::payload::Payload;
-use crate::task::{Submission, Task};
+use crate::task::{StepState, Submission, Task};
 use crate::time::Timestamp;
-use crate::workflow::{Role, Workflow};
+use crate::workflow::{Join, Role, Workflow};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -97,12 +97,18 @@ pub fn accept(
     Ok((task, decision))
 }
 
-/// The results of a finished task that a retry of it may reuse: those of every step that succeeded and was not undone.
+/// The results of a finished task that a retry of it may reuse: those of every step that succeeded, was not undone, and did not build on a
+/// failure that the retry may turn into a success.
 pub fn reusable_results(task: &Task) -> Vec<(StepIndex, Payload)> {
-    let undone = |step: StepIndex| {
-        let handler = task.workflow.step(step).compensate;
-        handler.is_some_and(|handler| task.step_result(handler).is_some())
+    let workflow = &task.workflow;
+    let undone = |step: StepIndex| workflow.step(step).compensate.is_some_and(|handler| task.step_result(handler).is_some());
+    let built_on_failure = |step: StepIndex| {
+        let definition = workflow.step(step);
+        let enough_others = matches!(definition.join, Join::AtLeast { .. });
+        let failed = |step: &StepIndex| matches!(task.progress(*step).state, StepState::Failed { .. } | StepState::Cancelled { .. });
+        !enough_others && definition.depends_on.iter().any(failed)
     };
-    let forward = task.workflow.indexes().filter(|step| task.workflow.step(*step).role == Role::Forward);
-    forward.filter(|step| !undone(*step)).filter_map(|step| Some((step, task.step_result(step)?.clone()))).collect()
+    let forward = workflow.indexes().filter(|step| workflow.step(*step).role == Role::Forward);
+    let reusable = forward.filter(|step| !undone(*step) && !built_on_failure(*step));
+    reusable.filter_map(|step| Some((step, task.step_result(step)?.clone()))).collect()
 }

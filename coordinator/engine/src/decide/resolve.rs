@@ -7,9 +7,12 @@ use crate::contract::Violation;
 use crate::event::{Event, Resolution};
 use crate::failure::cut;
 use crate::ids::StepIndex;
+use crate::payload::Payload;
 use crate::reaction::Exhausted;
 use crate::task::{SkipReason, StepState, Task};
 use crate::time::Timestamp;
+use crate::workflow::{StepKind, Switch};
+use serde_json::Value;
 
 /// Why a resolution is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +33,18 @@ pub enum Refusal {
         /// Where and why.
         violations: Vec<Violation>,
     },
+}
+
+/// A switch can only be given one of its branches.
+fn names_branch(switch: &Switch, result: &Payload) -> Result<(), Violation> {
+    let value = result.value();
+    let given = value.get("case").and_then(Value::as_str);
+    let branches = switch.cases.len() as u32 + u32::from(switch.has_default);
+    let known: Vec<&str> = (0..branches).map(|branch| switch.branch_name(branch)).collect();
+    if given.is_some_and(|given| known.contains(&given)) {
+        return Ok(());
+    }
+    Err(Violation { pointer: "/case".into(), message: format!("must be one of the cases: {}", known.join(", ")) })
 }
 
 /// Resolves a held step: `retry` with as many attempts as at first, `skip`, `supply` a result, or let it `fail`.
@@ -53,6 +68,9 @@ pub fn resolve(
     if let Resolution::Supply(result) = resolution {
         check(result, &[task.definition(step).contract.result.as_ref()])
             .map_err(|violations| Refusal::ResultViolated { step: label(), violations })?;
+        if let StepKind::Switch(switch) = &task.definition(step).kind {
+            names_branch(switch, result).map_err(|violation| Refusal::ResultViolated { step: label(), violations: vec![violation] })?;
+        }
     }
     let mut turn = Turn::new(task, now);
     let comment = comment.map(|comment| cut(comment.to_owned()));
