@@ -281,6 +281,48 @@ pub(crate) struct SystemDetail {
     pub(crate) capabilities: Vec<SystemCapability>,
     #[serde(default)]
     pub(crate) workers: Vec<WorkerDetail>,
+    #[serde(default)]
+    pub(crate) canary: Option<Canary>,
+    #[serde(default)]
+    pub(crate) drained_versions: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Canary {
+    pub(crate) version: String,
+    pub(crate) share: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct DrainedVersion {
+    pub(crate) system: String,
+    pub(crate) version: String,
+    pub(crate) drained: bool,
+    pub(crate) workers: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Breaker {
+    pub(crate) state: String,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) failures: u64,
+    pub(crate) next_probe_at: Option<Timestamp>,
+    #[serde(rename = "override")]
+    pub(crate) operator: String,
+    pub(crate) opened: u64,
+    pub(crate) policy: Option<BreakerPolicy>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct BreakerPolicy {
+    pub(crate) failures: u64,
+    pub(crate) window_ms: i64,
+    pub(crate) open_for_ms: i64,
+    pub(crate) probes: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -306,6 +348,7 @@ pub(crate) struct CapabilityDetail {
     pub(crate) workers: Option<Value>,
     pub(crate) waiting: u64,
     pub(crate) oldest_waiting: Option<Value>,
+    pub(crate) breaker: Option<Breaker>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -325,7 +368,9 @@ pub(crate) struct WorkerDetail {
     pub(crate) sdk: Option<Sdk>,
     pub(crate) host: Option<String>,
     pub(crate) process_id: Option<u64>,
+    pub(crate) labels: BTreeMap<String, String>,
     pub(crate) state: String,
+    pub(crate) withheld: Option<String>,
     pub(crate) capabilities: Vec<Value>,
     pub(crate) slots: u64,
     pub(crate) running: Option<Value>,

@@ -57,7 +57,7 @@ mod text;
 mod yaml;
 
 pub use command::{
-    CapabilityCommand, Command, DebugCommand, SystemCommand, TaskCommand, WorkerCommand, WorkflowCommand, execute, run, run_as,
+    CapabilityCommand, Command, DebugCommand, Demand, SystemCommand, TaskCommand, WorkerCommand, WorkflowCommand, execute, run, run_as,
 };
 pub use console::{Captured, Console};
 pub use exit::{EXIT_CODES, Exit};

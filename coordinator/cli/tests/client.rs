@@ -72,6 +72,35 @@ async fn the_namespace_and_a_sub_path_are_kept() {
 }
 
 #[tokio::test]
+async fn an_order_about_the_fleet_is_sent_as_it_was_typed() {
+    let stage = Stage::start(|_| {
+        json(200, r#"{"system":"payments","version":"2.0.0","drained":false,"workers":1,"session":"s","name":"payment.charge"}"#)
+    })
+    .await;
+    let orders: [(&[&str], &str, &str); 4] = [
+        (&["worker", "drain", "-B3dE5gH7jK9"], "POST /v1/workers/-B3dE5gH7jK9/drain", "{}"),
+        (&["worker", "drain", "session-1", "--system", "payments"], "POST /v1/workers/session-1/drain", r#"{"system":"payments"}"#),
+        (
+            &["system", "drain", "payments", "--version", "2.0.0", "--undo"],
+            "POST /v1/systems/payments/drain",
+            r#"{"undo":true,"version":"2.0.0"}"#,
+        ),
+        (
+            &["capability", "breaker", "payments", "payment.charge", "close"],
+            "POST /v1/capabilities/payments/payment.charge/breaker",
+            r#"{"override":"close"}"#,
+        ),
+    ];
+    for (place, (arguments, line, body)) in orders.into_iter().enumerate() {
+        let ran = stage.run(arguments).await;
+        assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
+        let asked = &stage.asked()[place];
+        let sent: serde_json::Value = serde_json::from_slice(&asked.body).expect("JSON");
+        assert_eq!((asked.line().as_str(), sent), (line, serde_json::from_str(body).expect("JSON")));
+    }
+}
+
+#[tokio::test]
 async fn a_busy_server_is_asked_again_when_it_says_if_the_submission_has_a_key() {
     let stage = Stage::start(|asked| if asked.before == 0 { busy("1") } else { json(201, ACCEPTED) }).await;
     let started = Instant::now();

@@ -26,6 +26,22 @@ fn every_command_has_an_example_or_is_a_group() {
 }
 
 #[test]
+fn orders_about_the_fleet_are_accepted() {
+    let good: [&[&str]; 6] = [
+        &["worker", "drain", "aB3dE5gH7jK9mN1pQ2rS4t"],
+        &["worker", "drain", "-B3dE5gH7jK9mN1pQ2rS4t", "--system", "payments"],
+        &["worker", "drain", "--system", "payments", "--3dE5gH7jK9mN1pQ2rS4t"],
+        &["system", "drain", "payments", "--version", "2.0.0"],
+        &["system", "drain", "payments", "--version", "2.0.0", "--undo"],
+        &["capability", "breaker", "payments", "payment.charge", "open"],
+    ];
+    for arguments in good {
+        let parsed = Program::try_parse_from(std::iter::once(&"tasker").chain(arguments));
+        assert!(parsed.is_ok(), "{arguments:?}: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+    }
+}
+
+#[test]
 fn help_texts() {
     let mut program = Program::command().term_width(120);
     program.build();
@@ -44,7 +60,11 @@ fn help_texts() {
 
 #[test]
 fn what_makes_no_sense_is_refused_with_the_usage_exit_code() {
-    let bad: [&[&str]; 17] = [
+    let bad: [&[&str]; 21] = [
+        &["worker", "drain"],
+        &["system", "drain", "payments"],
+        &["capability", "breaker", "payments", "payment.charge"],
+        &["capability", "breaker", "payments", "payment.charge", "half_open"],
         &["task", "submit", "order"],
         &["task", "submit", "order", "--input", "{}", "--input-lines", "x"],
         &["task", "submit", "order", "--input", "{}", "--timeout", "3s"],

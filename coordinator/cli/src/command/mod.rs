@@ -12,7 +12,7 @@ mod wait;
 mod watch;
 mod workflow;
 
-pub use fleet::{CapabilityCommand, SystemCommand, WorkerCommand};
+pub use fleet::{CapabilityCommand, Demand, SystemCommand, WorkerCommand};
 pub use task::{DebugCommand, TaskCommand};
 pub use workflow::WorkflowCommand;
 
@@ -36,13 +36,13 @@ pub enum Command {
     /// Submit tasks, follow them, and bring them to an end
     #[command(subcommand)]
     Task(TaskCommand),
-    /// See who works
+    /// See who works, and ask workers to leave
     #[command(subcommand)]
     Worker(WorkerCommand),
-    /// See the systems and what they own
+    /// See the systems and what they own, and drain their builds
     #[command(subcommand)]
     System(SystemCommand),
-    /// See what can be done, by whom, and what waits for it
+    /// See what can be done, by whom, and what waits for it; open and close breakers
     #[command(subcommand)]
     Capability(CapabilityCommand),
     /// Find out why something does not move

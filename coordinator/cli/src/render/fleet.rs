@@ -1,7 +1,7 @@
 //! Systems, capabilities and workers.
 
-use super::{brief, fields, indented};
-use crate::answers::{CapabilityDetail, SystemDetail, WorkerDetail};
+use super::{brief, fields, indented, labels};
+use crate::answers::{Breaker, BreakerPolicy, CapabilityDetail, DrainedVersion, SystemDetail, WorkerDetail};
 use crate::look::{Look, Tone};
 use crate::table::{self, Table};
 use crate::{text, yaml};
@@ -19,12 +19,42 @@ fn name_of(capability: &Value) -> String {
     text::clean(capability.as_str().or_else(|| capability.get("name")?.as_str()).unwrap_or("?"))
 }
 
+/// A worker that an operator drains still says that it is active until it has heard of it.
+fn state_of(worker: &WorkerDetail) -> &str {
+    match (worker.state.as_str(), &worker.withheld) {
+        ("active", Some(_)) => "drained",
+        (state, _) => state,
+    }
+}
+
+pub(crate) fn drained_worker(worker: &WorkerDetail, look: &Look) -> String {
+    let running = count(worker.running.as_ref()).unwrap_or_default();
+    let holds = match running {
+        0 => "it holds nothing".to_owned(),
+        running => format!("it finishes {} and then leaves", text::counted(usize::try_from(running).unwrap_or(usize::MAX), "attempt")),
+    };
+    format!(
+        "Worker {} of {} gets nothing new; {holds}.\n",
+        look.paint(Tone::Strong, &text::clean(&worker.session)),
+        text::clean(&worker.system)
+    )
+}
+
+pub(crate) fn drained_version(done: &DrainedVersion) -> String {
+    let workers = text::counted(usize::try_from(done.workers).unwrap_or(usize::MAX), "worker");
+    let what = if done.drained { "gets nothing new" } else { "gets work again" };
+    format!("Version {} of {} {what} ({workers} now).\n", text::clean(&done.version), text::clean(&done.system))
+}
+
 pub(crate) fn workers(workers: &[WorkerDetail], look: &Look) -> String {
     if workers.is_empty() {
         return "No worker is connected. Start one that points at this server's bus; `tasker capability list` shows what is waited for.\n"
             .to_owned();
     }
-    let mut table = Table::new(&["!session", "!system", "!state", "busy", "!last heard", "!joined", "process", "sdk", "capabilities"]);
+    // Most fleets have no labels, and an empty column would take the room of the others.
+    let labelled = workers.iter().any(|worker| !worker.labels.is_empty());
+    let columns = ["!session", "!system", "!state", "busy", "!last heard", "!joined", "process", "sdk", "capabilities"];
+    let mut table = Table::new(&columns.into_iter().chain(labelled.then_some("labels")).collect::<Vec<_>>());
     for worker in workers {
         let busy =
             count(worker.running.as_ref()).map_or_else(|| format!("?/{}", worker.slots), |running| format!("{running}/{}", worker.slots));
@@ -40,17 +70,21 @@ pub(crate) fn workers(workers: &[WorkerDetail], look: &Look) -> String {
             (Some(host), None) => Some(host.to_owned()),
             (None, _) => None,
         };
-        table.row(vec![
+        let mut row = vec![
             table::plain(&worker.session),
             table::plain(&system),
-            table::state(&worker.state),
+            table::state(state_of(worker)),
             busy,
             worker.silent_ms.map_or_else(|| "-".to_owned(), |silent| format!("{} ago", text::duration(silent))),
             worker.joined_at.map_or_else(|| "-".to_owned(), text::instant),
             table::optional(process.as_deref()),
             table::optional(sdk.as_deref()),
             worker.capabilities.iter().map(name_of).collect::<Vec<_>>().join(", "),
-        ]);
+        ];
+        if labelled {
+            row.push(table::optional(labels(&worker.labels).as_deref()));
+        }
+        table.row(row);
     }
     table.render(look)
 }
@@ -75,7 +109,19 @@ pub(crate) fn system(system: &SystemDetail, look: &Look) -> String {
     let mut out = format!("{}\n", look.paint(Tone::Strong, &text::clean(&system.name)));
     out.push_str(&fields(
         look,
-        &[("base url", system.base_url.as_deref().map(text::clean)), ("health check", system.health_check_url.as_deref().map(text::clean))],
+        &[
+            ("base url", system.base_url.as_deref().map(text::clean)),
+            ("health check", system.health_check_url.as_deref().map(text::clean)),
+            (
+                "canary",
+                system.canary.as_ref().map(|canary| format!("{} % of the tasks go to {}", canary.share, text::clean(&canary.version))),
+            ),
+            (
+                "drained",
+                (!system.drained_versions.is_empty())
+                    .then(|| system.drained_versions.iter().map(|version| text::clean(version)).collect::<Vec<_>>().join(", ")),
+            ),
+        ],
     ));
     out.push('\n');
     if system.capabilities.is_empty() {
@@ -101,7 +147,7 @@ pub(crate) fn capabilities(capabilities: &[CapabilityDetail], look: &Look) -> St
     if capabilities.is_empty() {
         return "No capabilities in this namespace yet. They come with a manifest (tasker workflow apply order.yaml) or with the first worker.\n".to_owned();
     }
-    let mut table = Table::new(&["!system", "!name", "workers", "waiting", "oldest waiting", "!contract", "description"]);
+    let mut table = Table::new(&["!system", "!name", "workers", "waiting", "oldest waiting", "breaker", "!contract", "description"]);
     for capability in capabilities {
         table.row(vec![
             table::plain(&capability.system),
@@ -109,6 +155,7 @@ pub(crate) fn capabilities(capabilities: &[CapabilityDetail], look: &Look) -> St
             count(capability.workers.as_ref()).map_or_else(|| "-".to_owned(), |workers| workers.to_string()),
             capability.waiting.to_string(),
             oldest(capability, look).unwrap_or_else(|| "-".to_owned()),
+            capability.breaker.as_ref().map_or_else(|| "-".to_owned(), |breaker| table::state(&breaker.state)),
             short_digest(capability.digest.as_deref()),
             table::optional(capability.description.as_deref().filter(|text| !text.is_empty())),
         ]);
@@ -130,6 +177,8 @@ pub(crate) fn capability(capability: &CapabilityDetail, look: &Look) -> String {
             ("workers", count(capability.workers.as_ref()).map(|workers| workers.to_string())),
             ("waiting", Some(text::counted(usize::try_from(capability.waiting).unwrap_or(usize::MAX), "step"))),
             ("oldest", oldest(capability, look).map(|age| format!("has waited {age}"))),
+            ("breaker", capability.breaker.as_ref().map(|breaker| breaker_line(breaker, look))),
+            ("breaker rule", capability.breaker.as_ref().and_then(|breaker| breaker.policy.as_ref()).map(policy_line)),
         ],
     ));
     if let Some(contract) = &capability.contract {
@@ -140,6 +189,44 @@ pub(crate) fn capability(capability: &CapabilityDetail, look: &Look) -> String {
         }
     }
     out
+}
+
+pub(crate) fn breaker_of(capability: &CapabilityDetail, look: &Look) -> String {
+    let name = look.paint(Tone::Strong, &text::clean(&capability.name));
+    match &capability.breaker {
+        Some(breaker) => format!("The breaker of {name} is {}.\n", breaker_line(breaker, look)),
+        None => format!("{name} has no breaker: no manifest declares one.\n"),
+    }
+}
+
+/// Where a breaker stands: `open since 12 s, next probe in 7 s, opened 3 times`.
+fn breaker_line(breaker: &Breaker, look: &Look) -> String {
+    let since = breaker.since.map(|since| format!(" for {}", text::duration(text::milliseconds_between(since, look.now))));
+    let mut line = format!("{}{}", text::clean(&breaker.state).replace('_', "-"), since.unwrap_or_default());
+    match breaker.operator.as_str() {
+        "open" | "close" => line.push_str(" by an operator's order"),
+        _ if breaker.failures > 0 => {
+            line.push_str(&format!(", {} count now", text::counted(usize::try_from(breaker.failures).unwrap_or(usize::MAX), "failure")))
+        }
+        _ => {}
+    }
+    if let Some(at) = breaker.next_probe_at {
+        line.push_str(&format!(", next probe in {}", text::duration(text::milliseconds_between(look.now, at).max(0))));
+    }
+    if breaker.opened > 0 {
+        line.push_str(&format!(", opened {}", text::counted(usize::try_from(breaker.opened).unwrap_or(usize::MAX), "time")));
+    }
+    line
+}
+
+fn policy_line(policy: &BreakerPolicy) -> String {
+    let failures = text::counted(usize::try_from(policy.failures).unwrap_or(usize::MAX), "failure");
+    let probes = text::counted(usize::try_from(policy.probes).unwrap_or(usize::MAX), "probe");
+    format!(
+        "{failures} within {} open it for {}, it closes after {probes}",
+        text::duration(policy.window_ms),
+        text::duration(policy.open_for_ms)
+    )
 }
 
 fn short_digest(digest: Option<&str>) -> String {
@@ -162,9 +249,11 @@ mod tests {
     use super::*;
 
     const WORKER: &str = r#"{"session":"aB3dE5gH7jK9mN1pQ2rS4t","system":"python_inventory","system_version":"1.4.2","sdk":{"name":"tasker-worker","version":"0.1.0","language":"python"},
-        "host":"warehouse-3","process_id":4711,"state":"active","capabilities":["inventory.reserve","inventory.release"],"slots":8,"running":3,"joined_at":"2026-11-21T06:00:00.000Z","silent_ms":1200}"#;
+        "host":"warehouse-3","process_id":4711,"labels":{"region":"eu","gpu":"none"},"state":"active","withheld":"worker","capabilities":["inventory.reserve","inventory.release"],"slots":8,"running":3,"joined_at":"2026-11-21T06:00:00.000Z","silent_ms":1200}"#;
     const CAPABILITY: &str = r#"{"system":"node_payments","name":"payment.charge","description":"Charges a card","contract":{"input":{"type":"object","required":["amount"]},"result":{"type":"object"},"errors":null},
-        "digest":"9f2c51e0aa00bb11","source":"manifest","declared_at":"2026-11-21T06:00:00.000Z","timeout_ms":45000,"workers":0,"waiting":2,"oldest_waiting":"2026-11-21T06:58:00.000Z"}"#;
+        "digest":"9f2c51e0aa00bb11","source":"manifest","declared_at":"2026-11-21T06:00:00.000Z","timeout_ms":45000,"workers":0,"waiting":2,"oldest_waiting":"2026-11-21T06:58:00.000Z",
+        "breaker":{"state":"open","since":"2026-11-21T06:59:57.000Z","failures":0,"next_probe_at":"2026-11-21T07:00:07.000Z","override":"auto","opened":3,
+        "policy":{"failures":5,"window_ms":30000,"open_for_ms":10000,"probes":1}}}"#;
 
     fn look() -> Look {
         Look { now: "2026-11-21T07:00:00Z".parse().expect("a valid instant"), width: Some(150), ..Look::plain() }
@@ -207,6 +296,23 @@ mod tests {
     fn a_capability_shows_its_backlog_and_contract() {
         insta::assert_snapshot!(capability(&read(CAPABILITY), &look()));
         insta::assert_snapshot!("capabilities", capabilities(&[read(CAPABILITY)], &look()));
+    }
+
+    #[test]
+    fn an_order_is_answered_with_what_holds_now() {
+        let said = [
+            drained_worker(&read(WORKER), &look()),
+            drained_version(&read(r#"{"system":"node_payments","version":"2.0.0","drained":true,"workers":2}"#)),
+            drained_version(&read(r#"{"system":"node_payments","version":"2.0.0","drained":false,"workers":1}"#)),
+            breaker_of(&read(CAPABILITY), &look()),
+            breaker_of(&read(r#"{"name":"a","breaker":{"state":"open","since":"2026-11-21T06:59:00.000Z","override":"open"}}"#), &look()),
+            breaker_of(
+                &read(r#"{"name":"b","breaker":{"state":"closed","since":"2026-11-21T06:00:00.000Z","failures":2,"override":"auto"}}"#),
+                &look(),
+            ),
+            breaker_of(&read(r#"{"name":"c","breaker":null}"#), &look()),
+        ];
+        insta::assert_snapshot!(said.concat());
     }
 
     #[test]
