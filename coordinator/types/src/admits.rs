@@ -2,6 +2,7 @@
 
 use crate::contains::contains;
 use crate::cover::{Broken, Checker, Open, Outcome, Step};
+use crate::effort::Effort;
 use crate::shape::{Type, View};
 use serde_json::Value;
 
@@ -57,10 +58,14 @@ impl Verdict {
 }
 
 fn verdict(sub: View<'_>, sup: View<'_>, lenient: bool) -> Verdict {
-    match Checker::new(lenient).views(sub, sup, 0) {
+    within(sub, sup, lenient, &Effort::one())
+}
+
+pub(crate) fn within(sub: View<'_>, sup: View<'_>, lenient: bool, effort: &Effort) -> Verdict {
+    match Checker::new(lenient, effort).views(sub, sup, 0) {
         Outcome::Fits => Verdict::Fits,
         Outcome::Open(open) => unproven(*open),
-        Outcome::Broken(broken) => judged(*broken, sub, sup),
+        Outcome::Broken(broken) => judged(*broken, sub, sup, effort),
     }
 }
 
@@ -69,10 +74,10 @@ fn unproven(open: Open) -> Verdict {
 }
 
 /// No counterexample is shown that was not held against both sides; one that fails there proves nothing.
-fn judged(broken: Broken, sub: View<'_>, sup: View<'_>) -> Verdict {
+fn judged(broken: Broken, sub: View<'_>, sup: View<'_>, effort: &Effort) -> Verdict {
     let Broken { path, expected, found, reason, witness, certain, .. } = broken;
     let path = pointer(&path);
-    let judged = witness.as_ref().map(|value| (contains(sub, value), contains(sup, value)));
+    let judged = witness.as_ref().map(|value| (contains(sub, value, effort), contains(sup, value, effort)));
     let counterexample = match judged {
         Some((Some(true), Some(false))) => witness,
         Some((Some(false), _) | (_, Some(true))) => return Verdict::Unproven { path, reason: format!("probably not: {reason}") },

@@ -187,13 +187,14 @@ fn tidied(mut cases: Vec<Case>) -> Vec<Case> {
     if cases.len() > TIDIED_MAX {
         return cases;
     }
+    let effort = crate::effort::Effort::one();
     let mut place = 0;
     while place < cases.len() {
         let one = Type::of_cases(vec![cases[place].clone()]);
         let inside = cases.iter().enumerate().any(|(other, case)| {
             other != place && case.set.is_like(&cases[place].set) && {
                 let other = Type::of_cases(vec![case.clone()]);
-                crate::cover::fits(one.view(), other.view())
+                crate::cover::fits(one.view(), other.view(), &effort)
             }
         });
         if inside {

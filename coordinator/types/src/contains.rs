@@ -4,7 +4,8 @@
 //! shown.
 
 use crate::doubt::{Doubt, Rule};
-use crate::limits::{DEPTH_MAX, EVALUATIONS_MAX};
+use crate::effort::Effort;
+use crate::limits::DEPTH_MAX;
 use crate::number::Num;
 use crate::shape::{Case, List, Object, Ref, Set, Type, View};
 use serde_json::{Map, Value};
@@ -12,21 +13,21 @@ use serde_json::{Map, Value};
 impl Type {
     /// Whether a value is of this type. `None` where only a validator can say, or where saying would take too long.
     pub fn contains(&self, value: &Value) -> Option<bool> {
-        contains(self.view(), value)
+        contains(self.view(), value, &Effort::one())
     }
 }
 
-pub(crate) fn contains(view: View<'_>, value: &Value) -> Option<bool> {
-    Judge { left: EVALUATIONS_MAX }.holds(view, value, 0)
+pub(crate) fn contains(view: View<'_>, value: &Value, effort: &Effort) -> Option<bool> {
+    Judge { effort }.holds(view, value, 0)
 }
 
 /// Whether a value is in one case of a type.
-pub(crate) fn case_contains(view: View<'_>, case: &Case, value: &Value) -> Option<bool> {
-    Judge { left: EVALUATIONS_MAX }.case(view, case, value, 0)
+pub(crate) fn case_contains(view: View<'_>, case: &Case, value: &Value, effort: &Effort) -> Option<bool> {
+    Judge { effort }.case(view, case, value, 0)
 }
 
-struct Judge {
-    left: u32,
+struct Judge<'e> {
+    effort: &'e Effort,
 }
 
 /// True if all are true; false as soon as one is false.
@@ -50,7 +51,7 @@ fn not(answer: Option<bool>) -> Option<bool> {
     answer.map(|answer| !answer)
 }
 
-impl Judge {
+impl Judge<'_> {
     fn holds(&mut self, view: View<'_>, value: &Value, depth: usize) -> Option<bool> {
         if view.is_any() {
             return Some(true);
@@ -62,7 +63,9 @@ impl Judge {
     }
 
     fn case(&mut self, view: View<'_>, case: &Case, value: &Value, depth: usize) -> Option<bool> {
-        self.left = self.left.checked_sub(1)?;
+        if !self.effort.evaluate() {
+            return None;
+        }
         let fits = match (&case.set, value) {
             (Set::Null, Value::Null) => Some(true),
             (Set::Boolean(wanted), Value::Bool(flag)) => Some(wanted.is_none_or(|wanted| wanted == *flag)),

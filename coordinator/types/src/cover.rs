@@ -5,8 +5,9 @@
 
 use crate::contains::{case_contains, contains};
 use crate::doubt::all_known;
+use crate::effort::Effort;
 use crate::grow::are_disjoint;
-use crate::limits::{COMPARISONS_MAX, DEPTH_MAX, SAMPLES_MAX};
+use crate::limits::{DEPTH_MAX, SAMPLES_MAX};
 use crate::number;
 use crate::render::{short, short_case, short_value};
 use crate::sample::case_samples;
@@ -57,8 +58,8 @@ pub(crate) enum Step {
 type Pair = ((usize, u32), (usize, u32));
 
 /// One comparison with its bounds.
-pub(crate) struct Checker {
-    left: u32,
+pub(crate) struct Checker<'e> {
+    pub(crate) effort: &'e Effort,
     /// Whether what a schema leaves unsaid is unproven rather than everything.
     pub(crate) lenient: bool,
     /// Pairs that are assumed, and pairs that were shown with them; a refuted assumption takes its followers with it.
@@ -67,8 +68,8 @@ pub(crate) struct Checker {
 }
 
 /// Whether every value of one type surely fits another.
-pub(crate) fn fits(sub: View<'_>, sup: View<'_>) -> bool {
-    matches!(Checker::new(true).views(sub, sup, 0), Outcome::Fits)
+pub(crate) fn fits(sub: View<'_>, sup: View<'_>, effort: &Effort) -> bool {
+    matches!(Checker::new(true, effort).views(sub, sup, 0), Outcome::Fits)
 }
 
 pub(crate) fn open(reason: impl Into<String>) -> Outcome {
@@ -94,21 +95,22 @@ impl Outcome {
 pub(crate) struct Side<'t> {
     pub(crate) view: View<'t>,
     pub(crate) case: &'t Case,
+    pub(crate) effort: &'t Effort,
 }
 
 impl Side<'_> {
     pub(crate) fn samples(self, most: usize) -> Vec<Value> {
-        case_samples(self.view, self.case, most)
+        case_samples(self.view, self.case, most, self.effort)
     }
 
     pub(crate) fn has(self, value: &Value) -> Option<bool> {
-        case_contains(self.view, self.case, value)
+        case_contains(self.view, self.case, value, self.effort)
     }
 }
 
-impl Checker {
-    pub(crate) fn new(lenient: bool) -> Self {
-        Self { left: COMPARISONS_MAX, lenient, assumed: Vec::new(), cuts: 0 }
+impl<'e> Checker<'e> {
+    pub(crate) fn new(lenient: bool, effort: &'e Effort) -> Self {
+        Self { effort, lenient, assumed: Vec::new(), cuts: 0 }
     }
 
     pub(crate) fn views(&mut self, sub: View<'_>, sup: View<'_>, depth: usize) -> Outcome {
@@ -133,7 +135,7 @@ impl Checker {
         let mut worst = Outcome::Fits;
         let mut broken_everywhere = true;
         for case in &sub.node().cases {
-            let outcome = self.case(Side { view: sub, case }, sup, depth);
+            let outcome = self.case(Side { view: sub, case, effort: self.effort }, sup, depth);
             broken_everywhere &= matches!(&outcome, Outcome::Broken(broken) if broken.all);
             worst = worst.worse(outcome);
         }
@@ -151,7 +153,7 @@ impl Checker {
         let alike: Vec<&Case> = sup.node().cases.iter().filter(|case| case.set.is_like(&sub.case.set)).collect();
         let mut outcomes = Vec::with_capacity(alike.len());
         for case in &alike {
-            match self.pair(sub, Side { view: sup, case }, depth) {
+            match self.pair(sub, Side { view: sup, case, effort: self.effort }, depth) {
                 Outcome::Fits => return Outcome::Fits,
                 other => outcomes.push(other),
             }
@@ -173,9 +175,8 @@ impl Checker {
 
     /// One alternative against one of the same kind.
     fn pair(&mut self, sub: Side<'_>, sup: Side<'_>, depth: usize) -> Outcome {
-        match self.left.checked_sub(1) {
-            Some(left) => self.left = left,
-            None => return open("the types are too large to be compared"),
+        if !self.effort.compare() {
+            return open("the types are too large to be compared");
         }
         let exact = match (&sub.case.set, &sup.case.set) {
             _ if sup.case.set.is_whole() => Outcome::Fits,
@@ -189,7 +190,7 @@ impl Checker {
                 }
                 number::Gap::Unknown => undecided(sub, sup),
             },
-            (Set::Text(texts), Set::Text(wanted)) => match texts.without(&[wanted]) {
+            (Set::Text(texts), Set::Text(wanted)) => match texts.without(&[wanted], self.effort) {
                 text::Gap::Nothing => Outcome::Fits,
                 text::Gap::Something(left) => {
                     broken(sub, sup, left.into_iter().next().map(Value::String), true, texts.meet(wanted).is_none())
@@ -223,7 +224,7 @@ impl Checker {
             }
             Set::Text(texts) => {
                 let others: Vec<_> = exact.filter_map(|case| if let Set::Text(set) = &case.set { Some(&**set) } else { None }).collect();
-                match texts.without(&others) {
+                match texts.without(&others, self.effort) {
                     text::Gap::Nothing => return Outcome::Fits,
                     text::Gap::Something(left) => found.extend(left.into_iter().map(Value::String)),
                     text::Gap::Unknown => {}
@@ -236,7 +237,7 @@ impl Checker {
             found.splice(0..0, broken.witness.clone());
         }
         found.extend(sub.samples(SAMPLES_MAX));
-        let shown = found.into_iter().find(|value| sub.has(value) == Some(true) && contains(sup, value) == Some(false));
+        let shown = found.into_iter().find(|value| sub.has(value) == Some(true) && contains(sup, value, self.effort) == Some(false));
         if let Some(value) = shown {
             return match nearest {
                 Outcome::Broken(mut broken) => {

@@ -371,22 +371,12 @@ fn join_case(joined: &mut Vec<Case>, case: Case) {
             (_, set) if set.is_whole() => set.clone(),
             (Set::Boolean(a), Set::Boolean(b)) => Set::Boolean(if a == b { *a } else { None }),
             (Set::Number(a), Set::Number(b)) => match (&**a, &**b) {
-                (Numbers::Points(a), Numbers::Points(b)) => {
-                    let mut points: Vec<_> = a.iter().chain(b).copied().collect();
-                    points.sort_unstable();
-                    points.dedup();
-                    Set::Number(Arc::new(Numbers::Points(points)))
-                }
+                (Numbers::Points(a), Numbers::Points(b)) => Set::Number(Arc::new(Numbers::Points(merged(a, b)))),
                 (a, b) if a == b => return,
                 _ => continue,
             },
             (Set::Text(a), Set::Text(b)) => match (&**a, &**b) {
-                (Texts::Words(a), Texts::Words(b)) => {
-                    let mut words: Vec<_> = a.iter().chain(b).cloned().collect();
-                    words.sort_unstable();
-                    words.dedup();
-                    Set::Text(Arc::new(Texts::Words(words)))
-                }
+                (Texts::Words(a), Texts::Words(b)) => Set::Text(Arc::new(Texts::Words(merged(a, b)))),
                 (a, b) if a == b => return,
                 _ => continue,
             },
@@ -397,6 +387,15 @@ fn join_case(joined: &mut Vec<Case>, case: Case) {
         return;
     }
     joined.push(case);
+}
+
+/// Two sorted lists as one, each element once.
+fn merged<T: Clone + Ord>(a: &[T], b: &[T]) -> Vec<T> {
+    let mut all: Vec<T> = a.iter().chain(b).cloned().collect();
+    // Two runs: a stable sort merges them in one pass.
+    all.sort();
+    all.dedup();
+    all
 }
 
 impl Set {

@@ -12,14 +12,25 @@ pub(crate) const COMPARISONS_MAX: u32 = 20_000;
 pub(crate) const DEPTH_MAX: usize = 64;
 /// The most nodes that are put into one sample, so that a type that doubles at each level stays small.
 pub(crate) const SAMPLE_NODES_MAX: u32 = 2_000;
+/// The most values that are made for one question.
+pub(crate) const SAMPLES_MADE_MAX: u32 = 50_000;
+/// The most states of automata that are walked for one question.
+pub(crate) const WALKED_MAX: u32 = 40_000;
+/// What building an automaton costs of that; the dearest ones take some milliseconds.
+pub(crate) const BUILD_COST: u32 = 400;
+/// The most patterns of one schema that are understood; further ones only equal themselves.
+pub(crate) const PATTERNS_MAX: usize = 200;
+/// The most memory that one sample takes, about; room for the longest text and the longest list.
+pub(crate) const SAMPLE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The deepest sample, in levels of the value.
 pub(crate) const SAMPLE_DEPTH_MAX: usize = 32;
 /// How many different samples of one alternative are tried as counterexamples before the answer is *unproven*.
 pub(crate) const SAMPLES_MAX: usize = 12;
 /// The longest text and the longest list in a sample: what exceeds a bound of 65,535 is still shown, larger is not.
 pub(crate) const SAMPLE_LENGTH_MAX: u64 = 70_000;
-/// The most evaluations when one value is held against a type, so that alternatives that multiply end as "cannot say".
-pub(crate) const EVALUATIONS_MAX: u32 = 50_000;
+/// The most times that a value is held against an alternative for one question, so that alternatives that multiply end as
+/// "cannot say".
+pub(crate) const EVALUATIONS_MAX: u32 = 100_000;
 /// The most values that are listed for a type with finitely many.
 pub(crate) const VALUES_MAX: usize = 256;
 /// The most pieces that one alternative is cut into when no single alternative of the other side holds all of it.
@@ -32,3 +43,7 @@ pub(crate) const WALK_STATES_MAX: usize = 4_000;
 pub(crate) const WALK_WORDS_MAX: usize = 200;
 /// The longest text inside a message.
 pub(crate) const MESSAGE_CHARS_MAX: usize = 120;
+/// The most nodes that are written as a schema, so that alternatives that multiply stay a schema of some hundred kilobytes.
+pub(crate) const SCHEMA_NODES_MAX: usize = 2_000;
+/// The most changes between two schemas that are listed; who has more has another contract.
+pub(crate) const CHANGES_MAX: usize = 500;

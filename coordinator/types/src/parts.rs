@@ -40,7 +40,7 @@ impl Outcome {
     }
 }
 
-impl Checker {
+impl Checker<'_> {
     pub(crate) fn lists(&mut self, sub: Side<'_>, own: &List, sup: Side<'_>, wanted: &List, depth: usize) -> Outcome {
         let never = |place: &usize| sub.view.part(own.element(*place)).is_never();
         let end = (0..=own.first.len()).find(never).map(|place| place as u64);
@@ -161,7 +161,7 @@ impl Checker {
         }
         let bounded = Object { min: max + 1, ..own.clone() };
         let larger = Case { set: Set::Object(Arc::new(bounded)), doubts: Vec::new() };
-        let witness = if max < 1_000 { Side { view: sub.view, case: &larger }.samples(1).pop() } else { None };
+        let witness = if max < 1_000 { Side { view: sub.view, case: &larger, effort: sub.effort }.samples(1).pop() } else { None };
         let certain = witness.is_some();
         broken(sub, sup, witness, certain, false)
     }
@@ -204,7 +204,7 @@ impl Checker {
                 let mut object = (**own).clone();
                 object.fields.insert(name.clone(), piece);
                 let case = Case { set: Set::Object(Arc::new(object)), doubts: sub.case.doubts.clone() };
-                worst = worst.worse(self.case(Side { view: sub.view, case: &case }, sup, depth));
+                worst = worst.worse(self.case(Side { view: sub.view, case: &case, effort: sub.effort }, sup, depth));
                 if !worst.fits() {
                     break;
                 }
@@ -252,7 +252,7 @@ fn list_of(sub: Side<'_>, own: &List, length: u64) -> Option<Value> {
     }
     let exact = List { min: length, max: Some(length), ..own.clone() };
     let case = Case { set: Set::List(Arc::new(exact)), doubts: Vec::new() };
-    Side { view: sub.view, case: &case }.samples(1).pop()
+    Side { view: sub.view, case: &case, effort: sub.effort }.samples(1).pop()
 }
 
 /// Two equal elements, where there must not be any.
@@ -288,7 +288,7 @@ fn refused(sub: Side<'_>, name: &str, part: View<'_>, wanted: &Object, declared:
         expected: "no such member".to_owned(),
         found: short(part),
         reason: format!("`{name}` is not accepted: the object takes only {}", names(wanted)),
-        witness: samples(part, 1).pop(),
+        witness: samples(part, 1, sub.effort).pop(),
         certain: true,
         all: true,
     }))
@@ -307,7 +307,7 @@ fn names(object: &Object) -> String {
 /// The least object with one member set to a value.
 fn with_member(sub: Side<'_>, name: &str, value: Value) -> Option<Value> {
     let bare = Case { set: sub.case.set.clone(), doubts: Vec::new() };
-    let least = [sub.samples(1), Side { view: sub.view, case: &bare }.samples(1)].into_iter().flatten().next()?;
+    let least = [sub.samples(1), Side { view: sub.view, case: &bare, effort: sub.effort }.samples(1)].into_iter().flatten().next()?;
     let Value::Object(mut members) = least else { return None };
     members.insert(name.to_owned(), value);
     let whole = Value::Object(members);

@@ -49,6 +49,16 @@ impl Pattern {
         &self.0.text
     }
 
+    /// A pattern that is not understood, whatever it says.
+    pub(crate) fn opaque(text: &str) -> Self {
+        Self(Arc::new(Lazy { text: text.to_owned(), machine: OnceLock::from(None) }))
+    }
+
+    /// Whether asking for the automaton costs nothing any more.
+    pub(crate) fn is_built(&self) -> bool {
+        self.0.machine.get().is_some()
+    }
+
     /// The automaton, if the pattern is understood and small.
     pub(crate) fn machine(&self) -> Option<&Machine> {
         self.0.machine.get_or_init(|| build(&translate(&self.0.text)?)).as_deref()

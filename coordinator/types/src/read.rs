@@ -4,6 +4,7 @@ use crate::doubt::{Doubt, Rule};
 use crate::format::Format;
 use crate::grow::{Builder, Plan, Shape, are_disjoint, doubt, doubtful, join_shapes};
 use crate::kinds::Kinds;
+use crate::limits::PATTERNS_MAX;
 use crate::number::{Edge, Num, Numbers, Range};
 use crate::pattern::Pattern;
 use crate::shape::{Case, List, Member, Object, Ref, Set, Type, all_kinds};
@@ -20,6 +21,9 @@ const BRANCHES_MAX: usize = 32;
 const TAG_DEPTH: usize = 3;
 /// Larger steps are beyond what numbers in JSON are exact for.
 const STEP_MAX: u64 = 1 << 53;
+
+const EVERY_KIND: Kinds =
+    Kinds::NULL.with(Kinds::BOOLEAN).with(Kinds::INTEGER).with(Kinds::NUMBER).with(Kinds::STRING).with(Kinds::ARRAY).with(Kinds::OBJECT);
 
 /// Keywords that restrict a value; the others describe it.
 const RESTRICTING: &[&str] = &[
@@ -70,6 +74,7 @@ pub(crate) struct Document<'s> {
     /// A copy for doubts that refer into the document, made when first needed.
     shared: Option<Arc<Value>>,
     anchors: Option<Anchors<'s>>,
+    patterns: usize,
 }
 
 #[derive(Default)]
@@ -81,7 +86,7 @@ struct Anchors<'s> {
 
 impl<'s> Document<'s> {
     pub(crate) fn of(root: &'s Value) -> Self {
-        Self { root: Some(root), shared: None, anchors: None }
+        Self { root: Some(root), ..Self::default() }
     }
 
     /// What a reference leads to, if it stays in the document.
@@ -97,6 +102,11 @@ impl<'s> Document<'s> {
             return None;
         }
         if target.is_empty() || target.starts_with('/') { root.pointer(target) } else { anchors.named.get(target).copied() }
+    }
+
+    fn pattern(&mut self, text: &str) -> Pattern {
+        self.patterns += 1;
+        if self.patterns > PATTERNS_MAX { Pattern::opaque(text) } else { Pattern::new(text) }
     }
 
     fn shared(&mut self) -> Option<Arc<Value>> {
@@ -203,11 +213,11 @@ impl<'s> Builder<'s> {
         }
         if members.contains_key("oneOf") {
             let branches = self.branches(members, "oneOf", chain);
-            let exclusive = self.exclude_each_other(&branches, chain);
+            let overlapping = self.overlap(&branches, chain);
             let (parts, shapes): (Vec<Ref>, Vec<Shape>) = branches.into_iter().unzip();
             shape = self.meet_shapes(shape, join_shapes(shapes));
-            if !exclusive {
-                shape = self.doubted(shape, members, &["oneOf"], Kinds::NONE, Rule::OneOf(parts));
+            if !overlapping.is_empty() {
+                shape = self.doubted(shape, members, &["oneOf"], overlapping, Rule::OneOf(parts));
             }
         }
         shape = self.conditions(members, shape, chain);
@@ -224,18 +234,22 @@ impl<'s> Builder<'s> {
         branches
     }
 
-    /// Whether no value can have two of the branches.
-    fn exclude_each_other(&mut self, branches: &[(Ref, Shape)], chain: usize) -> bool {
+    /// The kinds of which a value may have two of the branches.
+    fn overlap(&mut self, branches: &[(Ref, Shape)], chain: usize) -> Kinds {
         if branches.len() > BRANCHES_MAX {
-            return false;
+            return EVERY_KIND;
         }
         let cases: Vec<Vec<Case>> = branches.iter().map(|(_, shape)| shape.clone().into_cases()).collect();
         let mut of_part = |_: bool, part: &Ref| self.shape(part, chain + 1).into_cases();
-        cases.iter().enumerate().all(|(place, one)| {
-            cases[place + 1..]
-                .iter()
-                .all(|other| one.iter().all(|one| other.iter().all(|other| are_disjoint(one, other, TAG_DEPTH, &mut of_part))))
-        })
+        let mut kinds = Kinds::NONE;
+        for (place, ones) in cases.iter().enumerate() {
+            for (one, other) in ones.iter().flat_map(|one| cases[place + 1..].iter().flatten().map(move |other| (one, other))) {
+                if !are_disjoint(one, other, TAG_DEPTH, &mut of_part) {
+                    kinds = kinds.with(one.set.kinds()).with(other.set.kinds());
+                }
+            }
+        }
+        kinds
     }
 
     /// `not` and `if`, exactly where they speak of whole kinds or of finitely many values.
@@ -253,7 +267,7 @@ impl<'s> Builder<'s> {
             let (test, yes, no) = (self.part(test), self.optional(members, "then"), self.optional(members, "else"));
             let either = vec![self.shape(&yes, chain), self.shape(&no, chain)];
             shape = self.meet_shapes(shape, join_shapes(either));
-            shape = self.doubted(shape, members, &["if", "then", "else"], Kinds::NONE, Rule::If(test, yes, no));
+            shape = self.doubted(shape, members, &["if", "then", "else"], EVERY_KIND, Rule::If(test, yes, no));
         }
         shape
     }
@@ -266,6 +280,7 @@ impl<'s> Builder<'s> {
         let mut cases = shape.into_cases();
         cases.retain(|case| !refused.iter().any(|refused| refused.is_all_of_a_kind() && refused.set.is_like(&case.set)));
         let mut kept = Vec::with_capacity(cases.len());
+        let mut added: Option<Arc<Doubt>> = None;
         for mut case in cases {
             let concerned: Vec<&Case> = refused.iter().filter(|refused| refused.set.is_like(&case.set)).collect();
             if concerned.iter().all(|refused| refused.doubts.is_empty())
@@ -275,8 +290,11 @@ impl<'s> Builder<'s> {
                 case.set = left;
                 kept.push(case);
             } else {
-                let rule = Rule::Not(part.clone());
-                case.doubts.push(doubt("not", written(members, &["not"]), self.root_of(members, &["not"]), rule));
+                if added.is_none() {
+                    let root = self.root_of(members, &["not"]);
+                    added = Some(doubt("not", written(members, &["not"]), root, Rule::Not(part.clone())));
+                }
+                case.doubts.extend(added.clone());
                 kept.push(case);
             }
         }
@@ -288,12 +306,12 @@ impl<'s> Builder<'s> {
         if refers { self.document.shared() } else { None }
     }
 
-    /// Adds a doubt to the cases of some kinds; none means all.
+    /// Adds a doubt to the cases of some kinds.
     fn doubted(&mut self, shape: Shape, members: &Map<String, Value>, keywords: &[&'static str], kinds: Kinds, rule: Rule) -> Shape {
         let root = self.root_of(members, keywords);
         let added = doubt(keywords[0], written(members, keywords), root, rule);
         let mut cases = shape.into_cases();
-        for case in cases.iter_mut().filter(|case| kinds.is_empty() || case.set.kinds().meets(kinds)) {
+        for case in cases.iter_mut().filter(|case| case.set.kinds().meets(kinds)) {
             case.doubts.push(added.clone());
         }
         Shape::Cases(cases)
@@ -317,7 +335,7 @@ impl<'s> Builder<'s> {
             }
         }
         if let Some(Value::Object(patterns)) = members.get("patternProperties").filter(|patterns| !is_empty(patterns)) {
-            let patterns = patterns.iter().map(|(text, schema)| (Pattern::new(text), self.part(schema))).collect();
+            let patterns = patterns.iter().map(|(text, schema)| (self.document.pattern(text), self.part(schema))).collect();
             let declared = object(members, "properties").map(|(name, _)| name.as_str().into()).collect();
             let rest = self.optional(members, "additionalProperties");
             let rule = Rule::Matching { patterns, declared, rest };
@@ -350,7 +368,7 @@ impl<'s> Builder<'s> {
             }
         }
         if members.contains_key("$dynamicRef") {
-            shape = self.doubted(shape, members, &["$dynamicRef"], Kinds::NONE, Rule::Unknown);
+            shape = self.doubted(shape, members, &["$dynamicRef"], EVERY_KIND, Rule::Unknown);
         }
         shape
     }
@@ -368,9 +386,7 @@ impl<'s> Builder<'s> {
         let kinds = match types {
             Some(None) => return Shape::Cases(doubtful("type", written(members, &["type"]))),
             Some(Some(kinds)) => kinds,
-            None => [Kinds::BOOLEAN, Kinds::INTEGER, Kinds::NUMBER, Kinds::STRING, Kinds::ARRAY, Kinds::OBJECT, Kinds::NULL]
-                .into_iter()
-                .fold(Kinds::NONE, Kinds::with),
+            None => EVERY_KIND,
         };
         let mut cases = Vec::new();
         for whole in all_kinds() {
@@ -381,7 +397,7 @@ impl<'s> Builder<'s> {
             let set = match &whole.set {
                 Set::Boolean(_) | Set::Null => Some(whole.set),
                 Set::Number(_) => own_numbers(members, !kinds.has(Kinds::NUMBER)).map(|numbers| Set::Number(Arc::new(numbers))),
-                Set::Text(_) => own_texts(members).map(|texts| Set::Text(Arc::new(texts))),
+                Set::Text(_) => own_texts(members, &mut self.document).map(|texts| Set::Text(Arc::new(texts))),
                 Set::List(_) => self.own_lists(members).map(|list| Set::List(Arc::new(list))),
                 Set::Object(_) => self.own_objects(members).map(|object| Set::Object(Arc::new(object))),
             };
@@ -392,11 +408,34 @@ impl<'s> Builder<'s> {
             (None, None) => shape,
             (value, values) => {
                 let one = value.map(|value| Shape::Cases(self.literal(value, chain)));
-                let several =
-                    values.map(|values| join_shapes(values.iter().map(|value| Shape::Cases(self.literal(value, chain))).collect()));
+                let several = values.map(|values| self.enumeration(values, chain));
                 [one, several].into_iter().flatten().fold(shape, |shape, literals| self.meet_shapes(shape, literals))
             }
         }
+    }
+
+    /// Any of these values; texts and numbers are taken together at once, because there may be thousands.
+    fn enumeration(&mut self, values: &'s [Value], chain: usize) -> Shape {
+        let mut words: Vec<Arc<str>> = Vec::new();
+        let mut points: Vec<Num> = Vec::new();
+        let mut shapes = Vec::new();
+        for value in values {
+            match value {
+                Value::String(text) => words.push(text.as_str().into()),
+                Value::Number(number) => points.push(Num::of(number)),
+                Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+                    shapes.push(Shape::Cases(self.literal(value, chain)));
+                }
+            }
+        }
+        words.sort_unstable();
+        words.dedup();
+        points.sort_unstable();
+        points.dedup();
+        let words = (!words.is_empty()).then(|| Set::Text(Arc::new(Texts::Words(words))));
+        let points = (!points.is_empty()).then(|| Set::Number(Arc::new(Numbers::Points(points))));
+        shapes.extend(points.into_iter().chain(words).map(|set| Shape::Cases(vec![Case::of(set)])));
+        join_shapes(shapes)
     }
 
     fn own_lists(&mut self, members: &'s Map<String, Value>) -> Option<List> {
@@ -545,9 +584,9 @@ fn own_numbers(members: &Map<String, Value>, integers: bool) -> Option<Numbers> 
         .meet(&range(edge("exclusiveMinimum", true), edge("exclusiveMaximum", true)))
 }
 
-fn own_texts(members: &Map<String, Value>) -> Option<Texts> {
+fn own_texts(members: &Map<String, Value>, document: &mut Document<'_>) -> Option<Texts> {
     let format = members.get("format").and_then(Value::as_str).and_then(Format::named);
-    let pattern = members.get("pattern").and_then(Value::as_str).map(Pattern::new);
+    let pattern = members.get("pattern").and_then(Value::as_str).map(|text| document.pattern(text));
     let free = Free {
         min: count(members, "minLength").unwrap_or(0),
         max: count(members, "maxLength"),

@@ -1,7 +1,8 @@
 //! Example values of a type, as small as can be.
 
 use crate::contains::{are_equal, case_contains};
-use crate::limits::{SAMPLE_DEPTH_MAX, SAMPLE_LENGTH_MAX, SAMPLE_NODES_MAX, SAMPLES_MAX};
+use crate::effort::Effort;
+use crate::limits::{SAMPLE_BYTES_MAX, SAMPLE_DEPTH_MAX, SAMPLE_LENGTH_MAX, SAMPLE_NODES_MAX, SAMPLES_MAX};
 use crate::shape::{Case, List, Object, Ref, Set, Type, View};
 use serde_json::{Map, Value};
 
@@ -9,29 +10,25 @@ impl Type {
     /// One value of this type, as small as can be: only required members, the least number of elements. `None` if there is
     /// none, or none is found within bounds.
     pub fn sample(&self) -> Option<Value> {
-        sample(self.view())
+        samples(self.view(), 1, &Effort::one()).pop()
     }
 }
 
-pub(crate) fn sample(view: View<'_>) -> Option<Value> {
-    samples(view, 1).pop()
-}
-
 /// Up to so many different values of a type.
-pub(crate) fn samples(view: View<'_>, most: usize) -> Vec<Value> {
-    deeper(|maker, depth| maker.values(view, depth, most))
+pub(crate) fn samples(view: View<'_>, most: usize, effort: &Effort) -> Vec<Value> {
+    deeper(effort, |maker, depth| maker.values(view, depth, most))
 }
 
 /// Up to so many different values of one case of a type.
-pub(crate) fn case_samples(view: View<'_>, case: &Case, most: usize) -> Vec<Value> {
-    deeper(|maker, depth| maker.case(view, case, depth, most))
+pub(crate) fn case_samples(view: View<'_>, case: &Case, most: usize, effort: &Effort) -> Vec<Value> {
+    deeper(effort, |maker, depth| maker.case(view, case, depth, most))
 }
 
 /// The least depth at which there is a value, so that a type that may hold itself is shown without.
-fn deeper(mut make: impl FnMut(&mut Maker, usize) -> Vec<Value>) -> Vec<Value> {
+fn deeper(effort: &Effort, mut make: impl FnMut(&mut Maker<'_>, usize) -> Vec<Value>) -> Vec<Value> {
     let mut depth = 2;
     while depth <= SAMPLE_DEPTH_MAX {
-        let found = make(&mut Maker { left: SAMPLE_NODES_MAX }, depth);
+        let found = make(&mut Maker { left: SAMPLE_NODES_MAX, bytes: SAMPLE_BYTES_MAX, effort }, depth);
         if !found.is_empty() {
             return found;
         }
@@ -40,11 +37,13 @@ fn deeper(mut make: impl FnMut(&mut Maker, usize) -> Vec<Value>) -> Vec<Value> {
     Vec::new()
 }
 
-struct Maker {
+struct Maker<'e> {
     left: u32,
+    bytes: usize,
+    effort: &'e Effort,
 }
 
-impl Maker {
+impl Maker<'_> {
     fn values(&mut self, view: View<'_>, depth: usize, most: usize) -> Vec<Value> {
         let mut found = Vec::new();
         // A value from each alternative first, so that different kinds are among few samples.
@@ -62,6 +61,9 @@ impl Maker {
     fn case(&mut self, view: View<'_>, case: &Case, depth: usize, most: usize) -> Vec<Value> {
         let Some(left) = self.left.checked_sub(1) else { return Vec::new() };
         self.left = left;
+        if !self.effort.make() {
+            return Vec::new();
+        }
         let Some(depth) = depth.checked_sub(1) else { return Vec::new() };
         // More are made where some may fall to a doubt.
         let wanted = if case.doubts.is_empty() { most } else { SAMPLES_MAX.max(most) };
@@ -70,15 +72,21 @@ impl Maker {
             Set::Boolean(Some(flag)) => vec![Value::Bool(*flag)],
             Set::Boolean(None) => vec![Value::Bool(true), Value::Bool(false)],
             Set::Number(numbers) => numbers.samples().into_iter().map(|number| number.to_value()).collect(),
-            Set::Text(texts) => texts.samples(wanted).into_iter().map(Value::String).collect(),
+            Set::Text(texts) => texts.samples(wanted, self.effort).into_iter().map(Value::String).collect(),
             Set::List(list) => self.lists(view, list, depth, wanted),
             Set::Object(object) => self.objects(view, object, depth, wanted),
         };
         if !case.doubts.is_empty() {
-            made.retain(|value| case_contains(view, case, value) == Some(true));
+            made.retain(|value| case_contains(view, case, value, self.effort) == Some(true));
         }
         made.truncate(most);
-        made
+        match self.bytes.checked_sub(made.iter().map(weight).sum()) {
+            Some(left) => {
+                self.bytes = left;
+                made
+            }
+            None => Vec::new(),
+        }
     }
 
     fn lists(&mut self, view: View<'_>, list: &List, depth: usize, most: usize) -> Vec<Value> {
@@ -123,6 +131,9 @@ impl Maker {
             };
             // A long list repeats its last kind of element without making it again.
             if !list.unique && place >= list.first.len() && length - place > 1 && turn == 0 {
+                if weight(&item).saturating_mul(length) > self.bytes {
+                    return None;
+                }
                 items.resize(length, item);
                 break;
             }
@@ -179,6 +190,16 @@ impl Maker {
 
     fn one(&mut self, view: View<'_>, part: &Ref, depth: usize) -> Option<Value> {
         self.values(view.part(part), depth, 1).pop()
+    }
+}
+
+/// About how much memory a value takes.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => 8 + text.len(),
+        Value::Array(items) => 8 + items.iter().map(weight).sum::<usize>(),
+        Value::Object(members) => 8 + members.iter().map(|(name, value)| 8 + name.len() + weight(value)).sum::<usize>(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sets of texts: finite ones, and those described by length, patterns and formats.
 
+use crate::effort::Effort;
 use crate::format::Format;
 use crate::limits::SAMPLE_LENGTH_MAX;
 use crate::pattern::Pattern;
@@ -113,7 +114,7 @@ impl Texts {
     }
 
     /// A few different texts of the set, the plainest first; empty if none is found.
-    pub(crate) fn samples(&self, most: usize) -> Vec<String> {
+    pub(crate) fn samples(&self, most: usize, effort: &Effort) -> Vec<String> {
         match self {
             Self::Words(words) => words.iter().take(most).map(|word| word.to_string()).collect(),
             Self::Free(free) => {
@@ -126,7 +127,7 @@ impl Texts {
                 }
                 if found.is_empty()
                     && !free.patterns.is_empty()
-                    && let Walk::Found(text) = words::find(free, &[])
+                    && let Walk::Found(text) = words::find(free, &[], effort)
                 {
                     found.push(text);
                 }
@@ -136,7 +137,7 @@ impl Texts {
     }
 
     /// What of this set is in none of the others.
-    pub(crate) fn without(&self, others: &[&Self]) -> Gap {
+    pub(crate) fn without(&self, others: &[&Self], effort: &Effort) -> Gap {
         let outside = |text: &str| {
             others.iter().map(|other| other.contains(text)).try_fold(true, |all, inside| match inside {
                 Some(true) => Err(false),
@@ -175,7 +176,7 @@ impl Texts {
                 if free.is_plain() && frees.iter().all(|other| other.is_plain()) {
                     return free.lengths_without(&frees, others);
                 }
-                match words::find(free, others) {
+                match words::find(free, others, effort) {
                     Walk::Found(text) => Gap::Something(vec![text]),
                     Walk::Nothing => Gap::Nothing,
                     Walk::Unknown => Gap::Unknown,

@@ -4,7 +4,8 @@
 //! of each automaton, of a reader of UTF-8, and a count of characters; when every state was seen and no text found, there is
 //! none. Formats are not automata: where they decide, the walk may find a text and never proves that there is none.
 
-use crate::limits::{WALK_STATES_MAX, WALK_WORDS_MAX};
+use crate::effort::Effort;
+use crate::limits::{BUILD_COST, WALK_STATES_MAX, WALK_WORDS_MAX};
 use crate::pattern::{Machine, Pattern, start};
 use crate::text::{Free, Texts};
 use regex_automata::dfa::Automaton;
@@ -37,7 +38,7 @@ struct Refused<'t> {
 }
 
 /// A text that `set` has and none of `others` has.
-pub(crate) fn find(set: &Free, others: &[&Texts]) -> Walk {
+pub(crate) fn find(set: &Free, others: &[&Texts], effort: &Effort) -> Walk {
     let words: Vec<Option<Pattern>> = others.iter().map(|other| words_of(other)).collect();
     let mut patterns: Vec<&Pattern> = set.patterns.iter().collect();
     let mut refused = Vec::new();
@@ -56,10 +57,14 @@ pub(crate) fn find(set: &Free, others: &[&Texts]) -> Walk {
         }
         refused.push(Refused { machines, set: other });
     }
+    let new = patterns.iter().filter(|pattern| !pattern.is_built()).count();
+    if !effort.walk(BUILD_COST.saturating_mul(u32::try_from(new).unwrap_or(u32::MAX))) {
+        return Walk::Unknown;
+    }
     let Some(machines) = patterns.iter().map(|pattern| pattern.machine()).collect::<Option<Vec<&Machine>>>() else {
         return Walk::Unknown;
     };
-    Walker { set, needed: set.patterns.len(), machines, refused, unsure: false }.walk()
+    Walker { set, needed: set.patterns.len(), machines, refused, unsure: false, effort }.walk()
 }
 
 /// A finite set as an automaton, if it is not too large.
@@ -78,6 +83,7 @@ struct Walker<'t> {
     refused: Vec<Refused<'t>>,
     /// Whether a text was passed over only because nothing is known about it.
     unsure: bool,
+    effort: &'t Effort,
 }
 
 impl Walker<'_> {
@@ -106,7 +112,7 @@ impl Walker<'_> {
                     found.push((next, at, *byte));
                 }
             }
-            if found.len() > WALK_STATES_MAX {
+            if found.len() > WALK_STATES_MAX || !self.effort.walk(1) {
                 return Walk::Unknown;
             }
             at += 1;

@@ -1,7 +1,7 @@
 //! Tables: one schema against another, and what is said of it.
 
 use serde_json::{Value, json};
-use tasker_types::{Field, Kinds, Type, Verdict};
+use tasker_types::{Effect, Field, Kinds, Type, Verdict, diff};
 
 fn of(schema: Value) -> Type {
     Type::of_schema(&schema)
@@ -276,4 +276,66 @@ fn types_are_made_and_joined() {
     assert_eq!(Type::number().and(&Type::integer_between(Some(1), Some(3))).to_string(), "integer 1..3");
     assert!(Type::string().and(&Type::integer()).is_never());
     assert_eq!(Type::list(Type::string()).element().expect("a list").to_string(), "string");
+}
+
+#[test]
+fn changes_say_where_and_which_way() {
+    let object = |members: Value, required: Value| json!({ "type": "object", "properties": members, "required": required });
+    let old = object(
+        json!({ "id": { "type": "string" }, "size": { "enum": ["s", "m"] }, "count": { "type": "integer", "minimum": 1 }, "gone": { "type": "string" } }),
+        json!(["id", "gone"]),
+    );
+    let new = object(
+        json!({ "id": { "type": ["string", "null"] }, "size": { "enum": ["m", "l"] }, "count": { "type": "integer", "minimum": 0 }, "note": { "type": "string", "description": "for people" } }),
+        json!(["id", "size"]),
+    );
+    let shown: Vec<String> =
+        diff(&old, &new).into_iter().map(|change| format!("{} {:?}: {}", change.path, change.effect, change.what)).collect();
+    assert_eq!(
+        shown,
+        [
+            "/count Widened: `integer >= 1` became `integer >= 0`",
+            "/gone Widened: `gone` was removed; it was required: `string`",
+            "/id Widened: `null` is accepted now",
+            "/note Declared: `note` was added, optional: `string`",
+            "/size Narrowed: `size` is required now",
+            "/size Widened: `\"l\"` is accepted now",
+            "/size Narrowed: `\"s\"` is no longer accepted",
+        ]
+    );
+    let one = |old: Value, new: Value| diff(&old, &new).into_iter().map(|change| (change.path, change.effect)).collect::<Vec<_>>();
+    assert_eq!(one(json!({ "type": "string" }), json!({ "type": "integer" })), [(String::new(), Effect::Replaced)]);
+    assert_eq!(one(json!({ "title": "a" }), json!({ "title": "b" })), [(String::new(), Effect::Annotation)]);
+    assert_eq!(one(json!({ "minimum": 1, "type": "number" }), json!({ "type": "number", "minimum": 1.0 })), []);
+    assert_eq!(
+        one(json!({ "type": "array", "items": { "type": "integer" } }), json!({ "type": "array", "items": { "type": "number" } })),
+        [("/*".to_owned(), Effect::Widened)]
+    );
+    assert_eq!(
+        one(json!({ "type": "object" }), json!({ "type": "object", "additionalProperties": false })),
+        [(String::new(), Effect::Narrowed)]
+    );
+    assert_eq!(one(json!({ "type": "integer" }), json!({ "type": "integer", "not": { "const": 3 } })), [(String::new(), Effect::Narrowed)]);
+}
+
+#[test]
+fn types_are_written_as_schemas() {
+    let written = |schema: Value| of(schema).to_schema();
+    for same in [
+        json!({ "type": "string", "maxLength": 3, "pattern": "^a" }),
+        json!({ "type": "object", "properties": { "a": { "type": ["integer", "null"] } }, "required": ["a"], "additionalProperties": false }),
+        json!({ "enum": ["a", "b"] }),
+        json!({ "type": "array", "items": { "type": "number", "exclusiveMinimum": 0 }, "minItems": 1, "uniqueItems": true }),
+    ] {
+        let mut expect = same.clone();
+        if let Some(Value::Array(names)) = expect.pointer_mut("/properties/a/type") {
+            names.sort_by_key(ToString::to_string);
+        }
+        assert_eq!(written(same), expect);
+    }
+    assert_eq!(Type::any().to_schema(), json!({}));
+    assert_eq!(Type::never().to_schema(), json!(false));
+    let tree =
+        json!({ "$ref": "#/$defs/tree", "$defs": { "tree": { "type": "object", "properties": { "next": { "$ref": "#/$defs/tree" } } } } });
+    assert_eq!(written(tree.clone()), tree);
 }
