@@ -123,7 +123,7 @@ impl Task {
             Event::StepReady { step } => {
                 self.steps[step.at()].first_ready_at.get_or_insert(at);
                 self.set_state(*step, StepState::Ready { since: at });
-                self.count_started(*step);
+                self.pass_item(*step);
             }
             Event::StepParked { step } => {
                 self.set_state(*step, StepState::Parked);
@@ -221,6 +221,7 @@ impl Task {
                     let progress = &mut self.steps[step.at()];
                     progress.forgiven = progress.closed.len() as u32;
                     self.set_state(*step, StepState::Pending);
+                    self.fan_out_again(*step);
                 }
                 Resolution::Supply(result) => self.succeed(*step, result.clone(), at),
                 // The events after this one say what becomes of it.
@@ -273,17 +274,29 @@ impl Task {
 
     /// The only place where a step's state changes, so that the counters cannot drift from it.
     fn set_state(&mut self, step: StepIndex, state: StepState) {
-        let is_item = self.item(step).is_some();
+        let owner = self.item(step).map(|item| item.of);
         let is_work = self.definition(step).is_work();
         let old = std::mem::replace(&mut self.steps[step.at()].state, state);
         let new = &self.steps[step.at()].state;
-        if !is_item {
-            match (old.is_terminal(), new.is_terminal()) {
+        match owner {
+            None => match (old.is_terminal(), new.is_terminal()) {
                 (true, false) => self.open_steps += 1,
                 (false, true) => self.open_steps -= 1,
                 (true, true) | (false, false) => {}
+            },
+            Some(owner) => {
+                let at_work = |state: &StepState| !state.is_terminal() && !matches!(state, StepState::Pending);
+                let (before, after) = (at_work(&old), at_work(new));
+                if let Some(fan) = &mut self.steps[owner.at()].fan {
+                    match (before, after) {
+                        (true, false) => fan.working -= 1,
+                        (false, true) => fan.working += 1,
+                        (true, true) | (false, false) => {}
+                    }
+                }
             }
         }
+        let new = &self.steps[step.at()].state;
         if is_work {
             match (old.holds_place(), new.holds_place()) {
                 (true, false) => self.working -= 1,
@@ -355,12 +368,25 @@ impl Task {
         }
     }
 
-    fn count_started(&mut self, step: StepIndex) {
+    fn pass_item(&mut self, step: StepIndex) {
         let Some(item) = self.item(step) else { return };
-        let (of, started) = (item.of, item.number + 1);
+        let (of, next) = (item.of, item.number + 1);
         if let Some(fan) = &mut self.steps[of.at()].fan {
-            fan.started = fan.started.max(started);
+            fan.next = fan.next.max(next);
         }
+    }
+
+    /// Opens a fan-out that had failed once more: what succeeded stays, the rest is worked on again.
+    fn fan_out_again(&mut self, step: StepIndex) {
+        let Some(fan) = self.progress(step).fan.as_deref().cloned() else { return };
+        for item in fan.indexes().filter(|item| self.step_result(*item).is_none()).collect::<Vec<_>>() {
+            let progress = &mut self.steps[item.at()];
+            progress.forgiven = progress.closed.len() as u32;
+            self.set_state(item, StepState::Pending);
+        }
+        let again = Fan { next: 0, working: 0, over: fan.succeeded, failed: 0, ..fan };
+        self.steps[step.at()].fan = Some(Box::new(again));
+        self.set_state(step, StepState::FannedOut);
     }
 
     /// The results of a fan-out's items in their order; `null` where there is none.

@@ -87,10 +87,10 @@ fn check_item(task: &Task, of: StepIndex, number: u32, state: &StepState) -> See
     let Some(fan) = &task.progress(of).fan else { return vec![("P19", "is an item of a step that has none".into())] };
     let parent = &task.progress(of).state;
     match state {
-        StepState::Pending if number < fan.started => seen.push(("P12", "was started and waits for nothing".into())),
+        StepState::Pending if number < fan.next => seen.push(("P12", "was started and waits for nothing".into())),
         StepState::Pending if matches!(parent, StepState::FannedOut) => {
             let most = task.workflow.step(of).for_each.as_ref().and_then(|for_each| for_each.max_parallel);
-            let full = most.is_some_and(|most| fan.started - fan.over >= most) || !task.has_place();
+            let full = most.is_some_and(|most| fan.working >= most) || !task.has_place();
             let ending = task.ending.is_some() && task.workflow.step(of).role == Role::Forward;
             if !full && !ending {
                 seen.push(("P12", "could start, but does not".into()));
@@ -119,6 +119,14 @@ fn check_node(task: &Task, step: StepIndex) -> Seen {
         if items != fan.over as usize {
             seen.push(("P19", format!("counts {} items that are over, {items} are", fan.over)));
         }
+        let at_work = |item: &StepIndex| {
+            let state = &task.progress(*item).state;
+            !state.is_terminal() && !matches!(state, StepState::Pending)
+        };
+        let working = fan.indexes().filter(at_work).count();
+        if working != fan.working as usize {
+            seen.push(("P19", format!("counts {} items at work, {working} are", fan.working)));
+        }
     }
     let forward = definition.role == Role::Forward;
     let goes_forward = task.ending.is_none() && !task.status.is_terminal();
@@ -130,9 +138,7 @@ fn check_node(task: &Task, step: StepIndex) -> Seen {
         StepState::Standby if forward => seen.push(("P12", "is on standby, but nobody will call for it".into())),
         StepState::Parked if task.has_place() && goes_forward => seen.push(("P12", "waits for a place although one is free".into())),
         StepState::FannedOut => {
-            let items = progress.fan.iter().flat_map(|fan| fan.indexes().take(fan.started as usize));
-            let waits_for_place = !task.has_place();
-            if items.into_iter().all(|item| task.progress(item).state.is_terminal()) && !waits_for_place {
+            if progress.fan.as_ref().is_none_or(|fan| fan.working == 0) && task.has_place() {
                 seen.push(("P12", "has items, but none is open".into()));
             }
         }

@@ -238,8 +238,10 @@ pub struct Fan {
     pub first: u32,
     /// How many items there are.
     pub count: u32,
-    /// How many have been started; they are started in order.
-    pub started: u32,
+    /// Where the next item to start is looked for; every item before it is at work or over.
+    pub next: u32,
+    /// How many are at work: started and not over.
+    pub working: u32,
     /// How many are over.
     pub over: u32,
     /// How many of these succeeded.

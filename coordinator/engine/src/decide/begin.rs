@@ -123,7 +123,10 @@ impl Turn<'_> {
         let workflow = self.task.workflow.clone();
         let definition = workflow.step(self.task.node(step));
         if let Some(for_each) = definition.for_each.as_deref().filter(|_| self.task.item(step).is_none()) {
-            return self.fan_out(step, for_each);
+            return match self.task.progress(step).fan {
+                None => self.fan_out(step, for_each),
+                Some(_) => self.item_over(step),
+            };
         }
         match &definition.kind {
             StepKind::Call(_) | StepKind::Child(_) => self.make_ready(step),

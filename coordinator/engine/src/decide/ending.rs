@@ -90,7 +90,7 @@ fn is_awaited(task: &Task, step: StepIndex) -> bool {
     let progress = task.progress(step);
     let runs = |step: StepIndex| matches!(task.progress(step).state, StepState::Running(_));
     match &progress.fan {
-        Some(fan) if !progress.state.is_terminal() => fan.indexes().take(fan.started as usize).any(runs),
+        Some(fan) if !progress.state.is_terminal() => fan.indexes().take(fan.next as usize).any(runs),
         _ => runs(step),
     }
 }

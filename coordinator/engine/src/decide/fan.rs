@@ -57,7 +57,7 @@ impl Turn<'_> {
         }
         if self.task.ending.is_some() && definition.role == Role::Forward {
             // What was awaited for its compensation is over when nothing of it is open any more.
-            if fan.indexes().take(fan.started as usize).all(|item| self.task.progress(item).state.is_terminal()) {
+            if fan.working == 0 {
                 self.emit(Event::StepCancelled { step });
             }
             return;
@@ -113,7 +113,7 @@ impl Turn<'_> {
     /// Takes back what is open of a step's items. Items that were never started stay as they are: their step is over.
     pub(super) fn withdraw_items(&mut self, step: StepIndex, reason: &str) {
         let Some(fan) = self.task.progress(step).fan.as_deref().cloned() else { return };
-        for item in fan.indexes().take(fan.started as usize) {
+        for item in fan.indexes().take(fan.next as usize) {
             if !self.task.progress(item).state.is_terminal() {
                 self.withdraw(item, reason);
                 self.emit(Event::StepCancelled { step: item });
@@ -126,9 +126,14 @@ impl Turn<'_> {
 fn next_item(task: &Task, step: StepIndex, for_each: &ForEach, role: Role) -> Option<StepIndex> {
     let StepState::FannedOut = task.progress(step).state else { return None };
     let fan = task.progress(step).fan.as_deref()?;
-    let room = for_each.max_parallel.is_none_or(|most| fan.started - fan.over.min(fan.started) < most);
+    let room = for_each.max_parallel.is_none_or(|most| fan.working < most);
     let place = role != Role::Forward || task.has_place();
-    (fan.started < fan.count && room && place).then_some(StepIndex(fan.first + fan.started))
+    if !room || !place {
+        return None;
+    }
+    // Items that are over are passed only where a fan-out is worked on again.
+    let rest = (fan.next..fan.count).map(|number| StepIndex(fan.first + number));
+    rest.into_iter().find(|item| !task.progress(*item).state.is_terminal())
 }
 
 /// The most failed items that a failure's details name.

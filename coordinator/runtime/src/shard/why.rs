@@ -55,7 +55,7 @@ impl Shard {
         let task = &resident.task;
         let mut reasons: Vec<Reason> = self.why_step(resident, step).into_iter().collect();
         if let (StepState::FannedOut, Some(fan)) = (&task.progress(step).state, &task.progress(step).fan) {
-            let mut open = fan.indexes().take(fan.started as usize).filter(|item| !task.progress(*item).state.is_terminal());
+            let mut open = fan.indexes().take(fan.next as usize).filter(|item| !task.progress(*item).state.is_terminal());
             reasons.extend(open.by_ref().take(ITEMS_TOLD_MAX).filter_map(|item| self.why_step(resident, item)));
             let more = open.count();
             if more > 0 {
@@ -104,7 +104,7 @@ impl Shard {
                 let limit = limit.map(|limit| format!(", at most {limit} at once")).unwrap_or_default();
                 plain(format!(
                     "fanned out: {} of {} items are over ({} succeeded, {} failed), {} have been started{limit}",
-                    fan.over, fan.count, fan.succeeded, fan.failed, fan.started
+                    fan.over, fan.count, fan.succeeded, fan.failed, fan.next
                 ))
             }
             StepState::FallingBack { to, failure } => {
