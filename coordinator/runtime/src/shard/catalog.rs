@@ -5,6 +5,7 @@ use crate::port::store::WorkflowRow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tasker_engine::{Digest, Namespace, Workflow, WorkflowName};
+use tasker_scheduler::route::{RouteKey, Rule};
 use tasker_scheduler::{Lane, LaneId, Scheduler, Target};
 
 /// One applied version.
@@ -30,7 +31,10 @@ impl Catalog {
         let lanes = workflow.steps.iter().map(|step| {
             let call = step.call()?;
             let (system, capability) = (call.system.clone(), call.capability.clone());
-            Some(scheduler.lane(&Lane { target: Target { namespace: workflow.namespace.clone(), system, capability }, route: None }))
+            let target = Target { namespace: workflow.namespace.clone(), system, capability };
+            let rule = call.route.as_ref().and_then(|route| Rule::new(route.version.clone(), route.labels.clone()));
+            let route = rule.map(|rule| RouteKey { rule: Some(Arc::new(rule)), ..RouteKey::default() });
+            Some(scheduler.lane(&Lane { target, route }))
         });
         let entry = Entry { lanes: Arc::new(lanes.collect()), workflow: Arc::new(workflow), description, row: Arc::new(row) };
         let name = (entry.workflow.namespace.clone(), entry.workflow.name.clone());

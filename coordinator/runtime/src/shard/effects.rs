@@ -5,6 +5,7 @@ use super::Shard;
 use super::attempts::Carrier;
 use super::change::view;
 use super::group::AfterCommit;
+use super::routing::bucket_of;
 use crate::operations::Committed;
 use crate::port::store::JournalRow;
 use std::cmp::Reverse;
@@ -69,8 +70,8 @@ impl Shard {
                 let StepState::Ready { since } = resident.task.progress(step).state else { return };
                 let waiting = Waiting { task: id, step, since };
                 let returned = !resident.task.progress(step).closed.is_empty();
-                let Some(lane) = resident.lane(step) else { return };
-                let lane = self.scheduler.lane_of(lane, id, None);
+                let (Some(lane), bucket) = (resident.lane(step), bucket_of(&resident.task, step)) else { return };
+                let lane = self.scheduler.lane_of(lane, id, bucket);
                 self.scheduler.enqueue(lane, waiting, returned);
             }
             Effect::SetStepTimer { step, due } => self.timers.push(Reverse((due, id, Some(step)))),

@@ -25,6 +25,7 @@ mod spans;
 mod submit;
 mod views;
 mod why;
+mod why_flow;
 
 pub use recover::StartError;
 

@@ -2,9 +2,11 @@
 
 use super::Shard;
 use crate::operations::now;
+use tasker_engine::decide::sticky::sticky_key;
+use tasker_engine::{StepIndex, Task};
 use tasker_registry::{Session, SessionKey};
 use tasker_scheduler::LaneId;
-use tasker_scheduler::route::{Offer, RouteKey, StickyChoice, eligible, preferred, sticky_choice};
+use tasker_scheduler::route::{Bucket, Offer, RouteKey, StickyChoice, eligible, preferred, sticky_choice};
 
 /// The sessions that may take from a lane, in turn.
 pub(super) struct Candidates {
@@ -24,6 +26,11 @@ impl Candidates {
 /// What routing knows of a session.
 pub(super) fn offer(session: &Session) -> Offer<'_> {
     Offer { session: session.key.session.as_str(), version: session.version.as_ref(), labels: &session.announcement.labels }
+}
+
+/// The bucket of a step's sticky key, if it has one. Without a route this looks at one pointer.
+pub(super) fn bucket_of(task: &Task, step: StepIndex) -> Option<Bucket> {
+    sticky_key(task, step).map(|key| Bucket::of(&key))
 }
 
 impl Shard {
@@ -55,7 +62,7 @@ impl Shard {
         (free.map(|session| session.key.clone()).collect(), preferred.map(|place| living[place].key.clone()))
     }
 
-    fn is_free(&self, session: &Session) -> bool {
+    pub(super) fn is_free(&self, session: &Session) -> bool {
         session.available(self.uptime(), self.settings.lease) > 0
     }
 

@@ -9,7 +9,6 @@ use tasker_engine::event::Target;
 use tasker_engine::task::{Cause, OpenAttempt, StepState, Wait, Waiting};
 use tasker_engine::workflow::{Call, Join, Role, StepKind};
 use tasker_engine::{StepIndex, Task, TaskId};
-use tasker_registry::message::SessionState;
 
 /// The most items of one fan-out that are spoken of one by one.
 const ITEMS_TOLD_MAX: usize = 10;
@@ -17,7 +16,7 @@ const ITEMS_TOLD_MAX: usize = 10;
 const NAMED_MAX: usize = 5;
 
 /// A sentence, and what to do about it.
-type Told = (String, Option<String>);
+pub(super) type Told = (String, Option<String>);
 
 impl Shard {
     pub(super) fn why(&self, resident: &Resident) -> Vec<Reason> {
@@ -133,14 +132,17 @@ impl Shard {
 
     fn ahead_of(&self, resident: &Resident, step: StepIndex) -> usize {
         let id = resident.task.id;
-        let lane = resident.lane(step).and_then(|lane| self.scheduler.known_lane_of(lane, id, None));
+        let lane = self.lane_of(resident, step);
         lane.and_then(|lane| self.scheduler.position(lane, id, step)).unwrap_or(0)
     }
 
     fn why_waiting(&self, resident: &Resident, step: StepIndex, call: &Call) -> Told {
         let namespace = &resident.task.workflow.namespace;
+        if let Some(told) = self.why_held_back(namespace, call) {
+            return told;
+        }
         let offering: Vec<_> = self.registry.offering(namespace, &call.system, &call.capability).collect();
-        let active = offering.iter().filter(|session| session.state == SessionState::Active).count();
+        let active = offering.iter().filter(|session| session.takes_work()).count();
         let what = format!("capability `{}` of system `{}`", call.capability, call.system);
         if active == 0 {
             let draining = offering.len();
@@ -150,6 +152,9 @@ impl Shard {
             let hint =
                 format!("start a worker of `{}` that offers `{}`; `tasker worker list` shows who is there", call.system, call.capability);
             return (format!("waits for {what}: 0 workers offer it{also}{responders}"), Some(hint));
+        }
+        if let Some(told) = self.why_not_routed(resident, step, call, &offering) {
+            return told;
         }
         let hint = "start more workers or give them more slots".to_owned();
         (format!("waits for a free slot: {active} workers offer {what}, all slots are taken"), Some(hint))
