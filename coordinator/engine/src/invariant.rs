@@ -5,7 +5,7 @@ mod history;
 
 pub use history::check_history;
 
-use crate::decide::{Verdict, verdict};
+use crate::decide::{Verdict, readiness};
 use crate::ids::{StepIndex, TaskId};
 use crate::task::{StepState, Task};
 use crate::workflow::Role;
@@ -131,7 +131,7 @@ fn check_node(task: &Task, step: StepIndex) -> Seen {
     let forward = definition.role == Role::Forward;
     let goes_forward = task.ending.is_none() && !task.status.is_terminal();
     match &progress.state {
-        StepState::Pending if forward && goes_forward && verdict(task, step) != Verdict::Wait => {
+        StepState::Pending if forward && goes_forward && readiness(task, step) != Verdict::Wait => {
             seen.push(("P12", "waits for nothing".into()));
         }
         StepState::Pending if !forward => seen.push(("P12", "is a handler that was called for and waits for nothing".into())),
@@ -158,5 +158,5 @@ fn check_node(task: &Task, step: StepIndex) -> Seen {
 /// Whether a step that is at work was allowed to begin: what its dependencies say cannot become worse afterwards, except that
 /// they are withdrawn when the task ends.
 fn may_have_begun(task: &Task, step: StepIndex) -> bool {
-    task.ending.is_some() || verdict(task, step) == Verdict::Go
+    task.ending.is_some() || readiness(task, step) == Verdict::Go
 }

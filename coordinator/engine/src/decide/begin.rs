@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// What a step's dependencies say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Not yet.
     Wait,
     /// It goes ahead.
@@ -25,11 +25,18 @@ pub(crate) enum Verdict {
     Skip(SkipReason),
 }
 
+impl Verdict {
+    /// Whether the step goes ahead.
+    pub fn goes(self) -> bool {
+        self == Self::Go
+    }
+}
+
 /// The longest text that an approval shows, in bytes.
 const SHOWN_BYTES_MAX: usize = 4096;
 
-/// What the dependencies of a forward step say now.
-pub(crate) fn verdict(task: &Task, step: StepIndex) -> Verdict {
+/// What the dependencies of a forward step say now. Looks at counters, not at the graph: its cost does not grow with the workflow.
+pub fn readiness(task: &Task, step: StepIndex) -> Verdict {
     let definition = task.workflow.step(step);
     for branch in &definition.branches {
         if task.progress(branch.switch).state.is_terminal() {
@@ -63,7 +70,7 @@ impl Turn<'_> {
         if !waits || self.task.ending.is_some() || self.task.workflow.step(step).role != Role::Forward {
             return;
         }
-        match verdict(self.task, step) {
+        match readiness(self.task, step) {
             Verdict::Wait => {}
             Verdict::Skip(reason) => self.skip(step, reason, "the step is not needed"),
             Verdict::Go => {

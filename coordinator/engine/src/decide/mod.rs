@@ -32,7 +32,7 @@ use crate::payload::Payload;
 use crate::task::{Cause, StepState, Task};
 use crate::time::Timestamp;
 use crate::workflow::{Role, StepKind};
-pub(crate) use begin::{Verdict, verdict};
+pub use begin::{Verdict, readiness};
 use scope::TaskScope;
 use std::collections::VecDeque;
 
