@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
-use tasker_engine::{Digest, TaskId, TaskStatus, Timestamp};
-use tasker_runtime::port::store::{CapabilityRow, JournalRow, KeyUse, ReadError, Sequence, SystemRow, TaskRow, WorkflowRow};
+use tasker_engine::{Digest, Payload, TaskId, TaskStatus, Timestamp};
+use tasker_runtime::port::store::{
+    CapabilityRow, JournalRow, KeptEvent, KeyUse, ReadError, Sequence, SystemRow, TaskRow, WaitingFor, WorkflowPause, WorkflowRow,
+};
 use tasker_wire::journal;
 
 /// The name under which the secret of callback URLs is remembered.
@@ -16,8 +18,10 @@ pub const CALLBACKS: &str = "callbacks";
 /// `sequence, task, previous, checksum, entry`.
 pub type JournalColumns = (i64, i64, i64, i64, Vec<u8>);
 
-/// `id, namespace, workflow, version, digest, status, accepted_at, finished_at, error_code, failed_step, retries, labels, last`.
-pub type TaskColumns = (i64, String, String, String, Vec<u8>, String, i64, Option<i64>, Option<String>, Option<String>, i64, String, i64);
+/// `id, namespace, workflow, version, digest, status, accepted_at, finished_at, error_code, failed_step, retries, labels, last, parent,
+/// waiting`.
+pub type TaskColumns =
+    (i64, String, String, String, Vec<u8>, String, i64, Option<i64>, Option<String>, Option<String>, i64, String, i64, Option<i64>, i64);
 
 /// `namespace, name, version, digest, source, applied_at`.
 pub type WorkflowColumns = (String, String, String, Vec<u8>, Vec<u8>, i64);
@@ -28,8 +32,14 @@ pub type SystemColumns = (String, String, Option<Vec<u8>>, Option<Vec<u8>>);
 /// `namespace, system, name, contract, description, timeout_ms, source, declared_at`.
 pub type CapabilityColumns = (String, String, String, Vec<u8>, Vec<u8>, Option<i64>, String, i64);
 
-/// `fingerprint, task, used_at`.
-pub type KeyColumns = (Vec<u8>, i64, i64);
+/// `fingerprint, task, used_at, valid_until`.
+pub type KeyColumns = (Vec<u8>, i64, i64, Option<i64>);
+
+/// `number, namespace, name, key, payload, id, arrived_at`.
+pub type EventColumns = (i64, String, Vec<u8>, Vec<u8>, Vec<u8>, Option<Vec<u8>>, i64);
+
+/// `namespace, name, reason, since`.
+pub type PauseColumns = (String, String, Vec<u8>, i64);
 
 /// For `map_err` on anything a client library says while reading.
 pub fn database(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ReadError {
@@ -75,8 +85,9 @@ pub fn check_journal(sequence: Sequence, task: i64, previous: Sequence, stored: 
 
 /// A task's row as it was written.
 pub fn task_row(columns: TaskColumns) -> Result<TaskRow, ReadError> {
-    let (id, namespace, workflow, version, digest, status, accepted_at, finished_at, error_code, failed_step, retries, labels, last) =
+    let (id, namespace, workflow, version, digest, status, accepted_at, finished_at, error_code, failed_step, retries, labels, last, ..) =
         columns;
+    let (.., parent, waiting) = columns;
     let place = Place { table: "tasks", row: format!("number {id}") };
     Ok(TaskRow {
         id: place.task("id", id)?,
@@ -91,8 +102,31 @@ pub fn task_row(columns: TaskColumns) -> Result<TaskRow, ReadError> {
         failed_step,
         retries: u32::try_from(retries).map_err(|error| place.damaged("retries", error))?,
         labels: serde_json::from_str(&labels).map_err(|error| place.damaged("labels", error))?,
+        parent: parent.map(|number| place.task("parent", number)).transpose()?,
+        waiting: waiting_of(waiting).ok_or_else(|| place.damaged("waiting", "a bit that means nothing"))?,
         last,
     })
+}
+
+/// What a task waits for, as a number: one bit each, as the migration that added the column lists them.
+pub fn waiting_bits(waiting: &BTreeSet<WaitingFor>) -> i64 {
+    waiting.iter().map(|one| waiting_bit(*one)).sum()
+}
+
+fn waiting_bit(waiting: WaitingFor) -> i64 {
+    match waiting {
+        WaitingFor::Approval => 1,
+        WaitingFor::Held => 2,
+        WaitingFor::Signal => 4,
+        WaitingFor::Event => 8,
+        WaitingFor::Sleep => 16,
+        WaitingFor::Paused => 32,
+    }
+}
+
+fn waiting_of(bits: i64) -> Option<BTreeSet<WaitingFor>> {
+    let waiting: BTreeSet<WaitingFor> = WaitingFor::ALL.into_iter().filter(|one| bits & waiting_bit(*one) != 0).collect();
+    (waiting_bits(&waiting) == bits).then_some(waiting)
 }
 
 /// Labels as the tasks table stores them.
@@ -155,7 +189,8 @@ pub fn timeout_millis(timeout: Option<Duration>) -> Option<i64> {
 }
 
 /// A key's row as it was written.
-pub fn key_use(namespace: &tasker_engine::Namespace, key: &str, (fingerprint, task, used_at): KeyColumns) -> Result<KeyUse, ReadError> {
+pub fn key_use(namespace: &tasker_engine::Namespace, key: &str, columns: KeyColumns) -> Result<KeyUse, ReadError> {
+    let (fingerprint, task, used_at, valid_until) = columns;
     let place = Place { table: "keys", row: format!("{namespace}/{key}") };
     Ok(KeyUse {
         namespace: namespace.clone(),
@@ -163,6 +198,32 @@ pub fn key_use(namespace: &tasker_engine::Namespace, key: &str, (fingerprint, ta
         fingerprint: place.digest("fingerprint", &fingerprint)?,
         task: place.task("task", task)?,
         used_at: Timestamp::from_millis(used_at),
+        valid_until: valid_until.map(Timestamp::from_millis),
+    })
+}
+
+/// A kept event as it was written.
+pub fn kept_event((number, namespace, name, key, payload, id, arrived_at): EventColumns) -> Result<KeptEvent, ReadError> {
+    let place = Place { table: "kept_events", row: format!("number {number}") };
+    Ok(KeptEvent {
+        number,
+        namespace: place.parse("namespace", &namespace)?,
+        name: place.text("name", name)?,
+        key: place.text("key", key)?,
+        payload: Payload::parse(Bytes::from(payload)).map_err(|error| place.damaged("payload", error))?,
+        id: id.map(|id| place.text("id", id)).transpose()?,
+        arrived_at: Timestamp::from_millis(arrived_at),
+    })
+}
+
+/// A workflow's pause as it was written.
+pub fn workflow_pause((namespace, name, reason, since): PauseColumns) -> Result<WorkflowPause, ReadError> {
+    let place = Place { table: "workflow_pauses", row: format!("{namespace}/{name}") };
+    Ok(WorkflowPause {
+        namespace: place.parse("namespace", &namespace)?,
+        name: place.parse("name", &name)?,
+        reason: place.text("reason", reason)?,
+        since: Timestamp::from_millis(since),
     })
 }
 

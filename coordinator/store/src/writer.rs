@@ -73,6 +73,11 @@ impl Handle {
     }
 }
 
+/// A key that would have been used twice. Whoever commits looks keys up first, so only a fault of ours can cause it (P2).
+#[derive(Debug, thiserror::Error)]
+#[error("a key that is in use was to be used again; nothing was written")]
+pub struct KeyInUse;
+
 /// Why a transaction did not commit.
 pub enum Failed {
     /// The lease's epoch is another one.

@@ -446,3 +446,6 @@ pub enum ReadError {
     #[error("stored data is damaged: {0}")]
     Damaged(String),
 }
+
+#[cfg(test)]
+mod tests;

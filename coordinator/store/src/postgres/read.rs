@@ -54,6 +54,8 @@ pub async fn recover(pool: &PgPool) -> Result<Recovery, ReadError> {
         contracts: all(pool, sql::CONTRACTS, row::contract).await?,
         systems: all(pool, sql::SYSTEMS, row::system_row).await?,
         capabilities: all(pool, sql::CAPABILITIES, row::capability_row).await?,
+        events: all(pool, sql::EVENTS, row::kept_event).await?,
+        workflow_pauses: all(pool, sql::PAUSES, row::workflow_pause).await?,
     })
 }
 
@@ -106,6 +108,14 @@ pub async fn search(pool: &PgPool, search: &Search) -> Result<Vec<TaskRow>, Read
         Driver::Namespace => page(&bound, sql::SEARCH_NAMESPACE).fetch(pool).await,
         Driver::Workflow => page(&bound, sql::SEARCH_WORKFLOW).fetch(pool).await,
         Driver::ErrorCode => page(&bound, sql::SEARCH_ERROR_CODE).fetch(pool).await,
+        Driver::Parent => page(&bound, sql::SEARCH_PARENT).fetch(pool).await,
+        Driver::Waiting(waits) => {
+            let mut pages = Vec::new();
+            for wait in waits {
+                pages.push(page(&bound, sql::search_waiting(wait)).fetch(pool).await?);
+            }
+            Ok(merge(pages, bound.limit))
+        }
         Driver::Statuses(statuses) => {
             let mut pages = Vec::new();
             for status in statuses {
@@ -149,7 +159,9 @@ fn page<'b>(bound: &'b Bound, query: &'static str) -> Page<'b> {
         .bind(&bound.error_code)
         .bind(bound.accepted_from)
         .bind(bound.accepted_before)
-        .bind(bound.limit);
+        .bind(bound.limit)
+        .bind(bound.parent)
+        .bind(bound.waiting);
     Page(query)
 }
 

@@ -1,5 +1,7 @@
 //! The questions that are asked of PostgreSQL. Static, so that no text of a user's is ever part of one.
 
+use tasker_runtime::port::store::WaitingFor;
+
 /// What is the server, and does it take writes?
 pub const SERVER: &str = "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), pg_is_in_recovery()";
 
@@ -40,10 +42,26 @@ pub const APPEND: &str = "WITH lease AS MATERIALIZED (
 
 pub const PROBE: &str = "UPDATE coordinator_lease SET probed_at = $2 WHERE shard = 0 AND epoch = $1";
 
-pub const FORGET_KEYS: &str = "DELETE FROM keys WHERE used_at < $1";
+pub const FORGET_OLD_KEYS: &str = "DELETE FROM keys WHERE valid_until IS NULL AND used_at < $1";
 
-pub const INSERT_KEYS: &str = "INSERT INTO keys (namespace, key, fingerprint, task, used_at)
-    SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[])";
+pub const FORGET_ENDED_KEYS: &str = "DELETE FROM keys WHERE valid_until <= $1";
+
+/// Takes keys, and those again whose own window is over. A key that is in use is left as it is, which shows in the count.
+pub const INSERT_KEYS: &str = "INSERT INTO keys (namespace, key, fingerprint, task, used_at, valid_until)
+    SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::bigint[])
+    ON CONFLICT (namespace, key) DO UPDATE SET fingerprint = excluded.fingerprint, task = excluded.task, used_at = excluded.used_at,
+        valid_until = excluded.valid_until
+    WHERE keys.valid_until <= excluded.used_at";
+
+pub const KEEP_EVENTS: &str = "INSERT INTO kept_events (number, namespace, name, key, payload, id, arrived_at)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bigint[])";
+
+pub const DROP_EVENTS: &str = "DELETE FROM kept_events WHERE number = ANY ($1)";
+
+pub const SET_PAUSE: &str = "INSERT INTO workflow_pauses (namespace, name, reason, since) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (namespace, name) DO UPDATE SET reason = excluded.reason, since = excluded.since";
+
+pub const CLEAR_PAUSE: &str = "DELETE FROM workflow_pauses WHERE namespace = $1 AND name = $2";
 
 pub const UPSERT_WORKFLOW: &str = "INSERT INTO workflows (namespace, name, version, digest, source, applied_at)
     VALUES ($1, $2, $3, $4, $5, $6)
@@ -62,11 +80,12 @@ pub const UPSERT_CAPABILITY: &str =
 
 /// What a task was accepted with never changes, so a row that exists gets only what can have changed.
 pub const UPSERT_TASKS: &str = "INSERT INTO tasks (id, namespace, workflow, version, digest, status, accepted_at, finished_at,
-        error_code, failed_step, retries, labels, last)
+        error_code, failed_step, retries, labels, last, parent, waiting)
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::bigint[], $8::bigint[],
-        $9::text[], $10::text[], $11::bigint[], $12::text[], $13::bigint[])
+        $9::text[], $10::text[], $11::bigint[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[])
     ON CONFLICT (id) DO UPDATE SET status = excluded.status, finished_at = excluded.finished_at, error_code = excluded.error_code,
-        failed_step = excluded.failed_step, retries = excluded.retries, last = excluded.last";
+        failed_step = excluded.failed_step, retries = excluded.retries, last = excluded.last,
+        waiting = excluded.waiting";
 
 pub const INSERT_LABELS: &str = "INSERT INTO task_labels (namespace, name, value, task)
     SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bigint[])
@@ -77,7 +96,7 @@ pub const MARK: &str = "UPDATE projection SET projected_to = $1 WHERE sole = 0";
 macro_rules! columns {
     () => {
         "t.id, t.namespace, t.workflow, t.version, t.digest, t.status, t.accepted_at, t.finished_at, t.error_code, t.failed_step, \
-         t.retries, t.labels, t.last"
+         t.retries, t.labels, t.last, t.parent, t.waiting"
     };
 }
 
@@ -99,6 +118,8 @@ macro_rules! search {
               AND ($5::text IS NULL OR t.error_code = $5)
               AND ($6::bigint IS NULL OR t.accepted_at >= $6)
               AND ($7::bigint IS NULL OR t.accepted_at < $7)
+              AND ($9::bigint IS NULL OR t.parent = $9)
+              AND ($10::bigint IS NULL OR (t.waiting & $10) <> 0)
             ORDER BY ",
             $order,
             " DESC LIMIT $8"
@@ -109,13 +130,33 @@ macro_rules! search {
 pub const SEARCH_NAMESPACE: &str = search!("tasks AS t", "TRUE", "t.id");
 pub const SEARCH_WORKFLOW: &str = search!("tasks AS t", "t.workflow = $4", "t.id");
 pub const SEARCH_ERROR_CODE: &str = search!("tasks AS t", "t.error_code = $5", "t.id");
-pub const SEARCH_STATUS: &str = search!("tasks AS t", "t.status = $9", "t.id");
-/// Driven by one label; $9 and $10 are its name and value, $11 and $12 the names and values of all.
+pub const SEARCH_PARENT: &str = search!("tasks AS t", "t.parent = $9", "t.id");
+pub const SEARCH_STATUS: &str = search!("tasks AS t", "t.status = $11", "t.id");
+const SEARCH_APPROVAL: &str = search!("tasks AS t", "(t.waiting & 1) <> 0", "t.id");
+const SEARCH_HELD: &str = search!("tasks AS t", "(t.waiting & 2) <> 0", "t.id");
+const SEARCH_SIGNAL: &str = search!("tasks AS t", "(t.waiting & 4) <> 0", "t.id");
+const SEARCH_EVENT: &str = search!("tasks AS t", "(t.waiting & 8) <> 0", "t.id");
+const SEARCH_SLEEP: &str = search!("tasks AS t", "(t.waiting & 16) <> 0", "t.id");
+const SEARCH_PAUSED: &str = search!("tasks AS t", "(t.waiting & 32) <> 0", "t.id");
+
+/// The search that reads only tasks that wait for this; the number is the bit of its index.
+pub fn search_waiting(waiting: WaitingFor) -> &'static str {
+    match waiting {
+        WaitingFor::Approval => SEARCH_APPROVAL,
+        WaitingFor::Held => SEARCH_HELD,
+        WaitingFor::Signal => SEARCH_SIGNAL,
+        WaitingFor::Event => SEARCH_EVENT,
+        WaitingFor::Sleep => SEARCH_SLEEP,
+        WaitingFor::Paused => SEARCH_PAUSED,
+    }
+}
+
+/// Driven by one label; $11 and $12 are its name and value, $13 and $14 the names and values of all.
 pub const SEARCH_LABEL: &str = search!(
     "task_labels AS l JOIN tasks AS t ON t.id = l.task",
-    "l.namespace = $1 AND l.name = $9 AND l.value = $10 AND l.task <= $2
+    "l.namespace = $1 AND l.name = $11 AND l.value = $12 AND l.task <= $2
      AND NOT EXISTS (
-         SELECT 1 FROM unnest($11::bytea[], $12::bytea[]) AS wanted (name, value)
+         SELECT 1 FROM unnest($13::bytea[], $14::bytea[]) AS wanted (name, value)
          WHERE NOT EXISTS (
              SELECT 1 FROM task_labels AS other
              WHERE other.namespace = $1 AND other.name = wanted.name AND other.value = wanted.value AND other.task = t.id
@@ -157,7 +198,7 @@ pub const RUNNING: &str = "SELECT id, last FROM tasks WHERE status = 'running'";
 
 pub const STANDINGS: &str = "SELECT id, status, last FROM tasks WHERE id = ANY ($1)";
 
-pub const FIND_KEY: &str = "SELECT fingerprint, task, used_at FROM keys WHERE namespace = $1 AND key = $2";
+pub const FIND_KEY: &str = "SELECT fingerprint, task, used_at, valid_until FROM keys WHERE namespace = $1 AND key = $2";
 
 pub const WORKFLOWS: &str = "SELECT namespace, name, version, digest, source, applied_at FROM workflows
     ORDER BY applied_at, namespace COLLATE \"C\", name COLLATE \"C\", version COLLATE \"C\", digest";
@@ -178,3 +219,7 @@ pub const DRAW_SECRET: &str = "INSERT INTO secrets (name, value) VALUES ($1, $2)
 
 /// Which secret is remembered under a name?
 pub const SECRET: &str = "SELECT value FROM secrets WHERE name = $1";
+
+pub const EVENTS: &str = "SELECT number, namespace, name, key, payload, id, arrived_at FROM kept_events ORDER BY number";
+
+pub const PAUSES: &str = "SELECT namespace, name, reason, since FROM workflow_pauses ORDER BY namespace COLLATE \"C\", name COLLATE \"C\"";

@@ -2,11 +2,11 @@
 
 use super::open::now_millis;
 use super::sql;
-use crate::row::{journal_columns, labels_text, timeout_millis};
-use crate::writer::{Command, Failed, Handle, Ledger};
+use crate::row::{journal_columns, labels_text, timeout_millis, waiting_bits};
+use crate::writer::{Command, Failed, Handle, KeyInUse, Ledger};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
-use tasker_runtime::port::store::{Batch, JournalRow, TaskRow};
+use tasker_runtime::port::store::{Batch, JournalRow, PauseChange, TaskRow};
 use tokio::sync::mpsc::Receiver;
 
 /// Starts the task. It ends when the store is closed or dropped.
@@ -62,6 +62,7 @@ async fn write(connection: &mut PgConnection, batch: &Batch, epoch: i64) -> Resu
         append(&mut transaction, &batch.journal, epoch).await?;
     }
     keys(&mut transaction, batch).await?;
+    outside(&mut transaction, batch).await?;
     registry(&mut transaction, batch).await?;
     project(&mut transaction, batch).await?;
     Ok(transaction.commit().await?)
@@ -69,7 +70,20 @@ async fn write(connection: &mut PgConnection, batch: &Batch, epoch: i64) -> Resu
 
 /// The hot path: one statement is a transaction by itself and needs one round trip.
 fn only_appends(batch: &Batch) -> bool {
-    let Batch { journal, tasks, projected_to, keys, workflows, contracts, systems, capabilities, forget_keys_before } = batch;
+    let Batch {
+        journal,
+        tasks,
+        projected_to,
+        keys,
+        workflows,
+        contracts,
+        systems,
+        capabilities,
+        forget_keys,
+        events_kept,
+        events_gone,
+        workflow_pauses,
+    } = batch;
     !journal.is_empty()
         && tasks.is_empty()
         && projected_to.is_none()
@@ -78,7 +92,10 @@ fn only_appends(batch: &Batch) -> bool {
         && contracts.is_empty()
         && systems.is_empty()
         && capabilities.is_empty()
-        && forget_keys_before.is_none()
+        && forget_keys.is_none()
+        && events_kept.is_empty()
+        && events_gone.is_empty()
+        && workflow_pauses.is_empty()
 }
 
 async fn check_lease(connection: &mut PgConnection, epoch: i64) -> Result<(), Failed> {
@@ -112,21 +129,55 @@ async fn append(connection: &mut PgConnection, rows: &[JournalRow], epoch: i64) 
     if done.rows_affected() == 0 { Err(Failed::LeaseLost) } else { Ok(()) }
 }
 
-async fn keys(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
-    if let Some(before) = batch.forget_keys_before {
-        sqlx::query(sql::FORGET_KEYS).bind(before.as_millis()).execute(&mut *connection).await?;
+async fn keys(connection: &mut PgConnection, batch: &Batch) -> Result<(), Failed> {
+    if let Some(forget) = batch.forget_keys {
+        sqlx::query(sql::FORGET_OLD_KEYS).bind(forget.used_before.as_millis()).execute(&mut *connection).await?;
+        sqlx::query(sql::FORGET_ENDED_KEYS).bind(forget.now.as_millis()).execute(&mut *connection).await?;
     }
     if batch.keys.is_empty() {
         return Ok(());
     }
-    sqlx::query(sql::INSERT_KEYS)
+    let done = sqlx::query(sql::INSERT_KEYS)
         .bind(batch.keys.iter().map(|used| used.namespace.as_str()).collect::<Vec<_>>())
         .bind(batch.keys.iter().map(|used| used.key.as_bytes()).collect::<Vec<_>>())
         .bind(batch.keys.iter().map(|used| used.fingerprint.0.to_vec()).collect::<Vec<_>>())
         .bind(batch.keys.iter().map(|used| used.task.as_number()).collect::<Vec<_>>())
         .bind(batch.keys.iter().map(|used| used.used_at.as_millis()).collect::<Vec<_>>())
+        .bind(batch.keys.iter().map(|used| used.valid_until.map(|at| at.as_millis())).collect::<Vec<_>>())
         .execute(connection)
         .await?;
+    if done.rows_affected() == batch.keys.len() as u64 { Ok(()) } else { Err(KeyInUse.into()) }
+}
+
+/// What came from outside for nobody yet, and which workflows rest.
+async fn outside(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+    let kept = &batch.events_kept;
+    if !kept.is_empty() {
+        sqlx::query(sql::KEEP_EVENTS)
+            .bind(kept.iter().map(|event| event.number).collect::<Vec<_>>())
+            .bind(kept.iter().map(|event| event.namespace.as_str()).collect::<Vec<_>>())
+            .bind(kept.iter().map(|event| event.name.as_bytes()).collect::<Vec<_>>())
+            .bind(kept.iter().map(|event| event.key.as_bytes()).collect::<Vec<_>>())
+            .bind(kept.iter().map(|event| event.payload.bytes().as_ref()).collect::<Vec<_>>())
+            .bind(kept.iter().map(|event| event.id.as_ref().map(String::as_bytes)).collect::<Vec<_>>())
+            .bind(kept.iter().map(|event| event.arrived_at.as_millis()).collect::<Vec<_>>())
+            .execute(&mut *connection)
+            .await?;
+    }
+    if !batch.events_gone.is_empty() {
+        sqlx::query(sql::DROP_EVENTS).bind(&batch.events_gone).execute(&mut *connection).await?;
+    }
+    for change in &batch.workflow_pauses {
+        let query = match change {
+            PauseChange::Set(pause) => sqlx::query(sql::SET_PAUSE)
+                .bind(pause.namespace.as_str())
+                .bind(pause.name.as_str())
+                .bind(pause.reason.as_bytes())
+                .bind(pause.since.as_millis()),
+            PauseChange::Cleared { namespace, name } => sqlx::query(sql::CLEAR_PAUSE).bind(namespace.as_str()).bind(name.as_str()),
+        };
+        query.execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
@@ -203,6 +254,8 @@ async fn upsert_tasks(connection: &mut PgConnection, rows: &[&TaskRow]) -> Resul
         .bind(column(rows, |row| i64::from(row.retries)))
         .bind(column(rows, |row| labels_text(&row.labels)))
         .bind(column(rows, |row| row.last))
+        .bind(column(rows, |row| row.parent.map(|parent| parent.as_number())))
+        .bind(column(rows, |row| waiting_bits(&row.waiting)))
         .execute(connection)
         .await?;
     Ok(())

@@ -62,6 +62,11 @@ async fn migrate(path: &Path) -> Result<(), OpenError> {
     let migrations = vec![
         migration(1, "create journal", include_str!("../../migrations/sqlite/0001_create_journal.sql")),
         migration(2, "create secrets", include_str!("../../migrations/sqlite/0002_create_secrets.sql")),
+        migration(3, "create kept events", include_str!("../../migrations/sqlite/0003_create_kept_events.sql")),
+        migration(4, "create workflow pauses", include_str!("../../migrations/sqlite/0004_create_workflow_pauses.sql")),
+        migration(5, "add key windows", include_str!("../../migrations/sqlite/0005_add_key_windows.sql")),
+        migration(6, "add task parent", include_str!("../../migrations/sqlite/0006_add_task_parent.sql")),
+        migration(7, "add task waiting", include_str!("../../migrations/sqlite/0007_add_task_waiting.sql")),
     ];
     Migrator::with_migrations(migrations).run(&mut connection).await.map_err(OpenError::migration)?;
     connection.close().await.map_err(OpenError::failed("bringing the tables up to date"))

@@ -43,6 +43,8 @@ pub async fn recover(pool: &SqlitePool) -> Result<Recovery, ReadError> {
         contracts: all(pool, sql::CONTRACTS, row::contract).await?,
         systems: all(pool, sql::SYSTEMS, row::system_row).await?,
         capabilities: all(pool, sql::CAPABILITIES, row::capability_row).await?,
+        events: all(pool, sql::EVENTS, row::kept_event).await?,
+        workflow_pauses: all(pool, sql::PAUSES, row::workflow_pause).await?,
     })
 }
 
@@ -95,6 +97,14 @@ pub async fn search(pool: &SqlitePool, search: &Search) -> Result<Vec<TaskRow>, 
         Driver::Namespace => page(pool, sql::SEARCH_NAMESPACE, &bound, &[]).await,
         Driver::Workflow => page(pool, sql::SEARCH_WORKFLOW, &bound, &[]).await,
         Driver::ErrorCode => page(pool, sql::SEARCH_ERROR_CODE, &bound, &[]).await,
+        Driver::Parent => page(pool, sql::SEARCH_PARENT, &bound, &[]).await,
+        Driver::Waiting(waits) => {
+            let mut pages = Vec::new();
+            for wait in waits {
+                pages.push(page(pool, sql::search_waiting(wait), &bound, &[]).await?);
+            }
+            Ok(merge(pages, bound.limit))
+        }
         Driver::Statuses(statuses) => {
             let mut pages = Vec::new();
             for status in statuses {
@@ -122,7 +132,9 @@ async fn page(pool: &SqlitePool, query: &'static str, bound: &Bound, extra: &[&s
         .bind(&bound.error_code)
         .bind(bound.accepted_from)
         .bind(bound.accepted_before)
-        .bind(bound.limit);
+        .bind(bound.limit)
+        .bind(bound.parent)
+        .bind(bound.waiting);
     for text in extra {
         query = query.bind((*text).to_owned());
     }
@@ -155,6 +167,7 @@ mod tests {
     use super::*;
     use crate::Options;
     use sqlx::AssertSqlSafe;
+    use tasker_runtime::port::store::WaitingFor;
 
     /// Pages must come from an index in order: a sort would read everything that fits before it gives the first row.
     #[tokio::test]
@@ -166,6 +179,13 @@ mod tests {
             (sql::SEARCH_WORKFLOW, "tasks_by_workflow (namespace=? AND workflow=? AND id<?)"),
             (sql::SEARCH_ERROR_CODE, "tasks_by_error_code (namespace=? AND error_code=? AND id<?)"),
             (sql::SEARCH_STATUS, "tasks_by_status (status=? AND namespace=? AND id<?)"),
+            (sql::SEARCH_PARENT, "tasks_by_parent (parent=? AND id<?)"),
+            (sql::search_waiting(WaitingFor::Approval), "tasks_by_approval (namespace=? AND id<?)"),
+            (sql::search_waiting(WaitingFor::Held), "tasks_by_held (namespace=? AND id<?)"),
+            (sql::search_waiting(WaitingFor::Signal), "tasks_by_signal (namespace=? AND id<?)"),
+            (sql::search_waiting(WaitingFor::Event), "tasks_by_event (namespace=? AND id<?)"),
+            (sql::search_waiting(WaitingFor::Sleep), "tasks_by_sleep (namespace=? AND id<?)"),
+            (sql::search_waiting(WaitingFor::Paused), "tasks_by_paused (namespace=? AND id<?)"),
             (sql::SEARCH_LABEL, "PRIMARY KEY (namespace=? AND name=? AND value=? AND task<?)"),
         ];
         for (search, index) in searches {

@@ -1,9 +1,11 @@
 //! The questions that are asked of SQLite. Static, so that no text of a user's is ever part of one.
 
+use tasker_runtime::port::store::WaitingFor;
+
 macro_rules! columns {
     () => {
         "t.id, t.namespace, t.workflow, t.version, t.digest, t.status, t.accepted_at, t.finished_at, t.error_code, t.failed_step, \
-         t.retries, t.labels, t.last"
+         t.retries, t.labels, t.last, t.parent, t.waiting"
     };
 }
 
@@ -25,6 +27,8 @@ macro_rules! search {
               AND (?5 IS NULL OR t.error_code = ?5)
               AND (?6 IS NULL OR t.accepted_at >= ?6)
               AND (?7 IS NULL OR t.accepted_at < ?7)
+              AND (?9 IS NULL OR t.parent = ?9)
+              AND (?10 IS NULL OR (t.waiting & ?10) <> 0)
             ORDER BY ",
             $order,
             " DESC LIMIT ?8"
@@ -35,13 +39,33 @@ macro_rules! search {
 pub const SEARCH_NAMESPACE: &str = search!("tasks AS t INDEXED BY tasks_by_namespace", "TRUE", "t.id");
 pub const SEARCH_WORKFLOW: &str = search!("tasks AS t INDEXED BY tasks_by_workflow", "t.workflow = ?4", "t.id");
 pub const SEARCH_ERROR_CODE: &str = search!("tasks AS t INDEXED BY tasks_by_error_code", "t.error_code = ?5", "t.id");
-pub const SEARCH_STATUS: &str = search!("tasks AS t INDEXED BY tasks_by_status", "t.status = ?9", "t.id");
-/// Driven by one label; ?9 and ?10 are its name and value, ?11 all labels as JSON.
+pub const SEARCH_PARENT: &str = search!("tasks AS t INDEXED BY tasks_by_parent", "t.parent = ?9", "t.id");
+pub const SEARCH_STATUS: &str = search!("tasks AS t INDEXED BY tasks_by_status", "t.status = ?11", "t.id");
+const SEARCH_APPROVAL: &str = search!("tasks AS t INDEXED BY tasks_by_approval", "(t.waiting & 1) <> 0", "t.id");
+const SEARCH_HELD: &str = search!("tasks AS t INDEXED BY tasks_by_held", "(t.waiting & 2) <> 0", "t.id");
+const SEARCH_SIGNAL: &str = search!("tasks AS t INDEXED BY tasks_by_signal", "(t.waiting & 4) <> 0", "t.id");
+const SEARCH_EVENT: &str = search!("tasks AS t INDEXED BY tasks_by_event", "(t.waiting & 8) <> 0", "t.id");
+const SEARCH_SLEEP: &str = search!("tasks AS t INDEXED BY tasks_by_sleep", "(t.waiting & 16) <> 0", "t.id");
+const SEARCH_PAUSED: &str = search!("tasks AS t INDEXED BY tasks_by_paused", "(t.waiting & 32) <> 0", "t.id");
+
+/// The search that reads only tasks that wait for this; the number is the bit of its index.
+pub fn search_waiting(waiting: WaitingFor) -> &'static str {
+    match waiting {
+        WaitingFor::Approval => SEARCH_APPROVAL,
+        WaitingFor::Held => SEARCH_HELD,
+        WaitingFor::Signal => SEARCH_SIGNAL,
+        WaitingFor::Event => SEARCH_EVENT,
+        WaitingFor::Sleep => SEARCH_SLEEP,
+        WaitingFor::Paused => SEARCH_PAUSED,
+    }
+}
+
+/// Driven by one label; ?11 and ?12 are its name and value, ?13 all labels as JSON.
 pub const SEARCH_LABEL: &str = search!(
     "task_labels AS l CROSS JOIN tasks AS t ON t.id = l.task",
-    "l.namespace = ?1 AND l.name = ?9 AND l.value = ?10 AND l.task <= ?2
+    "l.namespace = ?1 AND l.name = ?11 AND l.value = ?12 AND l.task <= ?2
      AND NOT EXISTS (
-         SELECT 1 FROM json_each(?11) AS wanted
+         SELECT 1 FROM json_each(?13) AS wanted
          WHERE NOT EXISTS (
              SELECT 1 FROM task_labels AS other
              WHERE other.namespace = ?1 AND other.name = wanted.key AND other.value = wanted.value AND other.task = t.id
@@ -83,7 +107,7 @@ pub const RUNNING: &str = "SELECT id, last FROM tasks WHERE status = 'running'";
 
 pub const STANDINGS: &str = "SELECT id, status, last FROM tasks WHERE id IN (SELECT value FROM json_each(?1))";
 
-pub const FIND_KEY: &str = "SELECT fingerprint, task, used_at FROM keys WHERE namespace = ?1 AND key = ?2";
+pub const FIND_KEY: &str = "SELECT fingerprint, task, used_at, valid_until FROM keys WHERE namespace = ?1 AND key = ?2";
 
 pub const WORKFLOWS: &str = "SELECT namespace, name, version, digest, CAST(source AS BLOB), applied_at FROM workflows
     ORDER BY applied_at, namespace, name, version, digest";
@@ -102,3 +126,9 @@ pub const DRAW_SECRET: &str = "INSERT INTO secrets (name, value) VALUES (?1, ?2)
 
 /// Which secret is remembered under a name?
 pub const SECRET: &str = "SELECT value FROM secrets WHERE name = ?1";
+
+pub const EVENTS: &str =
+    "SELECT number, namespace, CAST(name AS BLOB), CAST(key AS BLOB), payload, CAST(id AS BLOB), arrived_at FROM kept_events
+    ORDER BY number";
+
+pub const PAUSES: &str = "SELECT namespace, name, CAST(reason AS BLOB), since FROM workflow_pauses ORDER BY namespace, name";

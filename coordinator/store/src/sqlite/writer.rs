@@ -2,11 +2,11 @@
 
 use super::checkpoint::{Checkpointer, Log};
 use super::open::now_millis;
-use crate::row::{journal_columns, labels_text, timeout_millis};
-use crate::writer::{Command, Failed, Handle, Ledger};
+use crate::row::{journal_columns, labels_text, timeout_millis, waiting_bits};
+use crate::writer::{Command, Failed, Handle, KeyInUse, Ledger};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::thread::JoinHandle;
-use tasker_runtime::port::store::{Batch, TaskRow};
+use tasker_runtime::port::store::{Batch, PauseChange, TaskRow};
 use tokio::sync::mpsc::Receiver;
 
 /// Statements kept prepared: all that this file has.
@@ -64,6 +64,7 @@ fn write(connection: &mut Connection, batch: &Batch, epoch: i64) -> Result<(), F
     check_lease(&transaction, epoch)?;
     append(&transaction, batch)?;
     keys(&transaction, batch)?;
+    outside(&transaction, batch)?;
     registry(&transaction, batch)?;
     project(&transaction, batch)?;
     Ok(transaction.commit()?)
@@ -84,15 +85,62 @@ fn append(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> 
     Ok(())
 }
 
-fn keys(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
-    if let Some(before) = batch.forget_keys_before {
-        transaction.prepare_cached("DELETE FROM keys WHERE used_at < ?1")?.execute([before.as_millis()])?;
+fn keys(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), Failed> {
+    if let Some(forget) = batch.forget_keys {
+        let mut old = transaction.prepare_cached("DELETE FROM keys WHERE valid_until IS NULL AND used_at < ?1")?;
+        old.execute([forget.used_before.as_millis()])?;
+        transaction.prepare_cached("DELETE FROM keys WHERE valid_until <= ?1")?.execute([forget.now.as_millis()])?;
     }
-    let mut insert =
-        transaction.prepare_cached("INSERT INTO keys (namespace, key, fingerprint, task, used_at) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    if batch.keys.is_empty() {
+        return Ok(());
+    }
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO keys (namespace, key, fingerprint, task, used_at, valid_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET fingerprint = excluded.fingerprint, task = excluded.task, used_at = excluded.used_at,
+             valid_until = excluded.valid_until
+         WHERE keys.valid_until <= excluded.used_at",
+    )?;
     for used in &batch.keys {
-        let task = used.task.as_number();
-        insert.execute(params![used.namespace.as_str(), used.key, used.fingerprint.0, task, used.used_at.as_millis()])?;
+        let (task, used_at, until) = (used.task.as_number(), used.used_at.as_millis(), used.valid_until.map(|at| at.as_millis()));
+        if insert.execute(params![used.namespace.as_str(), used.key, used.fingerprint.0, task, used_at, until])? == 0 {
+            return Err(KeyInUse.into());
+        }
+    }
+    Ok(())
+}
+
+/// What came from outside for nobody yet, and which workflows rest.
+fn outside(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+    for event in &batch.events_kept {
+        transaction
+            .prepare_cached(
+                "INSERT INTO kept_events (number, namespace, name, key, payload, id, arrived_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                event.number,
+                event.namespace.as_str(),
+                event.name,
+                event.key,
+                event.payload.bytes().as_ref(),
+                event.id,
+                event.arrived_at.as_millis()
+            ])?;
+    }
+    for number in &batch.events_gone {
+        transaction.prepare_cached("DELETE FROM kept_events WHERE number = ?1")?.execute([number])?;
+    }
+    for change in &batch.workflow_pauses {
+        match change {
+            PauseChange::Set(pause) => transaction
+                .prepare_cached(
+                    "INSERT INTO workflow_pauses (namespace, name, reason, since) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT DO UPDATE SET reason = excluded.reason, since = excluded.since",
+                )?
+                .execute(params![pause.namespace.as_str(), pause.name.as_str(), pause.reason, pause.since.as_millis()])?,
+            PauseChange::Cleared { namespace, name } => transaction
+                .prepare_cached("DELETE FROM workflow_pauses WHERE namespace = ?1 AND name = ?2")?
+                .execute([namespace.as_str(), name.as_str()])?,
+        };
     }
     Ok(())
 }
@@ -151,7 +199,8 @@ fn registry(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()
 /// The projection. What a task was accepted with never changes, so a row that exists gets only what can have changed.
 fn project(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     let mut update = transaction.prepare_cached(
-        "UPDATE tasks SET status = ?2, finished_at = ?3, error_code = ?4, failed_step = ?5, retries = ?6, last = ?7 WHERE id = ?1",
+        "UPDATE tasks SET status = ?2, finished_at = ?3, error_code = ?4, failed_step = ?5, retries = ?6, last = ?7, waiting = ?8
+         WHERE id = ?1",
     )?;
     for row in &batch.tasks {
         let changed = update.execute(params![
@@ -161,7 +210,8 @@ fn project(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()>
             row.error_code,
             row.failed_step,
             row.retries,
-            row.last
+            row.last,
+            waiting_bits(&row.waiting)
         ])?;
         if changed == 0 {
             insert_task(transaction, row)?;
@@ -177,8 +227,8 @@ fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> rusqlite::Result
     transaction
         .prepare_cached(
             "INSERT INTO tasks (id, namespace, workflow, version, digest, status, accepted_at, finished_at, error_code, failed_step,
-                 retries, labels, last)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                 retries, labels, last, parent, waiting)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             row.id.as_number(),
@@ -193,7 +243,9 @@ fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> rusqlite::Result
             row.failed_step,
             row.retries,
             labels_text(&row.labels),
-            row.last
+            row.last,
+            row.parent.map(|parent| parent.as_number()),
+            waiting_bits(&row.waiting)
         ])?;
     let mut label = transaction.prepare_cached("INSERT INTO task_labels (namespace, name, value, task) VALUES (?1, ?2, ?3, ?4)")?;
     for (name, value) in &row.labels {

@@ -4,7 +4,7 @@ use crate::database::Database;
 use crate::words::{accepted, at, journal, key, row, shop, step_done, task, task_row};
 use std::sync::Arc;
 use tasker_engine::{CapabilityName, Digest, Namespace, SystemName, TaskStatus, WorkflowName, WorkflowVersion};
-use tasker_runtime::port::store::{Batch, CapabilityRow, CommitError, ReadError, SystemRow, WorkflowRow};
+use tasker_runtime::port::store::{Batch, CapabilityRow, CommitError, ForgetKeys, KeyUse, ReadError, SystemRow, WaitingFor, WorkflowRow};
 
 pub async fn a_batch_is_committed_whole_or_not_at_all(database: Database) {
     let store = database.open().await;
@@ -86,7 +86,7 @@ pub async fn keys_used_before_an_instant_are_forgotten(database: Database) {
     let store = database.open().await;
     let keys = vec![key("early", 1, 10), key("just", 2, 20), key("late", 3, 30)];
     store.commit(Batch { keys, ..Batch::default() }).await.expect("commits");
-    store.commit(Batch { forget_keys_before: Some(at(20)), ..Batch::default() }).await.expect("commits");
+    store.commit(Batch { forget_keys: Some(ForgetKeys { used_before: at(20), now: at(99) }), ..Batch::default() }).await.expect("commits");
     assert_eq!(store.find_key(&shop(), "early").await.expect("reads"), None);
     assert_eq!(store.find_key(&shop(), "just").await.expect("reads"), Some(key("just", 2, 20)));
     assert_eq!(store.find_key(&shop(), "late").await.expect("reads"), Some(key("late", 3, 30)));
@@ -95,9 +95,41 @@ pub async fn keys_used_before_an_instant_are_forgotten(database: Database) {
 pub async fn a_forgotten_key_can_be_used_again_in_the_same_batch(database: Database) {
     let store = database.open().await;
     store.commit(Batch { keys: vec![key("one", 1, 10)], ..Batch::default() }).await.expect("commits");
-    let again = Batch { keys: vec![key("one", 2, 30)], forget_keys_before: Some(at(20)), ..Batch::default() };
+    let forget_keys = Some(ForgetKeys { used_before: at(20), now: at(30) });
+    let again = Batch { keys: vec![key("one", 2, 30)], forget_keys, ..Batch::default() };
     store.commit(again).await.expect("commits");
     assert_eq!(store.find_key(&shop(), "one").await.expect("reads"), Some(key("one", 2, 30)));
+}
+
+/// An identity key, whose window its workflow declares.
+fn identity(name: &str, task_number: i64, used_at: i64, valid_until: i64) -> KeyUse {
+    KeyUse { valid_until: Some(at(valid_until)), ..key(name, task_number, used_at) }
+}
+
+pub async fn a_key_with_a_window_of_its_own_lives_for_that_window(database: Database) {
+    let store = database.open().await;
+    let keys = vec![identity("short", 1, 10, 15), identity("long", 2, 10, 90), key("plain", 3, 10)];
+    store.commit(Batch { keys, ..Batch::default() }).await.expect("commits");
+    store.commit(Batch { forget_keys: Some(ForgetKeys { used_before: at(5), now: at(14) }), ..Batch::default() }).await.expect("commits");
+    assert_eq!(store.find_key(&shop(), "short").await.expect("reads"), Some(identity("short", 1, 10, 15)), "a moment before its end");
+    store.commit(Batch { forget_keys: Some(ForgetKeys { used_before: at(50), now: at(15) }), ..Batch::default() }).await.expect("commits");
+    assert_eq!(store.find_key(&shop(), "short").await.expect("reads"), None, "at its end");
+    assert_eq!(store.find_key(&shop(), "long").await.expect("reads"), Some(identity("long", 2, 10, 90)), "older than other keys may get");
+    assert_eq!(store.find_key(&shop(), "plain").await.expect("reads"), None);
+}
+
+pub async fn a_key_whose_window_is_over_is_used_again_before_it_is_forgotten(database: Database) {
+    let store = database.open().await;
+    store.commit(Batch { keys: vec![identity("one", 1, 10, 20)], ..Batch::default() }).await.expect("commits");
+    let again = Batch { keys: vec![key("other", 7, 20), identity("one", 2, 20, 30)], ..Batch::default() };
+    store.commit(again).await.expect("its window is over at 20");
+    assert_eq!(store.find_key(&shop(), "one").await.expect("reads"), Some(identity("one", 2, 20, 30)));
+    let early = Batch { keys: vec![key("third", 8, 29), identity("one", 3, 29, 40)], ..Batch::default() };
+    assert!(matches!(store.commit(early).await, Err(CommitError::Unknown(_))), "its window is not over at 29");
+    store.close().await;
+    let store = database.open().await;
+    assert_eq!(store.find_key(&shop(), "one").await.expect("reads"), Some(identity("one", 2, 20, 30)), "the earlier use stands");
+    assert_eq!(store.find_key(&shop(), "third").await.expect("reads"), None, "all or nothing");
 }
 
 pub async fn any_text_a_person_can_write_is_stored_as_it_is(database: Database) {
@@ -154,6 +186,8 @@ pub async fn a_task_row_that_exists_gets_what_changed(database: Database) {
     let store = database.open().await;
     let mut first = task_row(1, 1);
     first.labels.insert("order".into(), "42".into());
+    first.parent = Some(task(77));
+    first.waiting = WaitingFor::ALL.into();
     let batch =
         Batch { journal: vec![row(1, 1, 0, accepted()), row(2, 1, 1, step_done(0))], tasks: vec![first.clone()], ..Batch::default() };
     store.commit(batch).await.expect("commits");
@@ -163,6 +197,7 @@ pub async fn a_task_row_that_exists_gets_what_changed(database: Database) {
     first.error_code = Some("card_declined".into());
     first.failed_step = Some("charge".into());
     first.retries = u32::MAX;
+    first.waiting = [WaitingFor::Sleep].into();
     first.last = 2;
     store.commit(Batch { tasks: vec![first.clone(), task_row(2, 0)], ..Batch::default() }).await.expect("commits");
     assert_eq!(store.task_row(task(1)).await.expect("reads"), Some(first));

@@ -1,8 +1,10 @@
 //! A task's history, and what damage does to it.
 
 use crate::database::Database;
-use crate::words::{accepted, journal, row, shop, step_done, succeeded, task, task_row};
+use crate::words::{accepted, at, journal, row, shop, step_done, succeeded, task, task_row};
 use std::sync::Arc;
+use tasker_engine::workflow::ForEach;
+use tasker_engine::{Entry, Event, Payload, StepIndex};
 use tasker_runtime::port::store::{Batch, JournalRow, ReadError, Store};
 
 /// More than one page of the store's, so that pages must fit together.
@@ -44,6 +46,19 @@ pub async fn a_history_is_found_without_knowing_its_end(database: Database) {
     let all = Batch { tasks: vec![task_row(1, 2 * ROWS - 1)], projected_to: Some(2 * ROWS), ..Batch::default() };
     store.commit(all).await.expect("commits");
     read("the task's row is up to date").await;
+}
+
+/// The largest fan-out is one row: ten thousand items that are as large as one payload together, and all of them start at once.
+pub async fn a_fan_out_of_ten_thousand_items_is_stored(database: Database) {
+    let store = database.open().await;
+    let item = Payload::of(&serde_json::Value::String("x".repeat(Payload::BYTES_MAX / ForEach::ITEMS_MAX - 3)));
+    let mut events = vec![Event::StepFannedOut { step: StepIndex(0), items: vec![item; ForEach::ITEMS_MAX] }];
+    events.extend((1..=ForEach::ITEMS_MAX as u32).map(|item| Event::StepReady { step: StepIndex(item) }));
+    let entry = Entry { task: task(1), first: 2, at: at(1), events };
+    let rows = vec![row(1, 1, 0, accepted()), JournalRow { sequence: 2, previous: 1, entry: Arc::new(entry) }];
+    store.commit(journal(rows.clone())).await.expect("commits");
+    assert_eq!(store.history(task(1), None).await.expect("reads").expect("known").rows, rows);
+    assert_eq!(store.recover().await.expect("recovers").active, vec![(task(1), 2)]);
 }
 
 pub async fn an_unknown_task_has_no_history(database: Database) {
@@ -95,6 +110,11 @@ pub async fn a_damaged_task_row_is_damage(database: Database) {
     assert_eq!(database.meddle("UPDATE tasks SET labels = 'no JSON' WHERE id = 1").await, 1);
     match store.task_row(task(1)).await {
         Err(ReadError::Damaged(what)) => assert!(what.contains("labels"), "{what}"),
+        other => panic!("damage goes unnoticed: {other:?}"),
+    }
+    assert_eq!(database.meddle("UPDATE tasks SET labels = '{}', waiting = 64 WHERE id = 1").await, 1);
+    match store.task_row(task(1)).await {
+        Err(ReadError::Damaged(what)) => assert!(what.contains("waiting"), "{what}"),
         other => panic!("damage goes unnoticed: {other:?}"),
     }
 }

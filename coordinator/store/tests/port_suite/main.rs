@@ -5,6 +5,7 @@ mod durability;
 mod facts;
 mod history;
 mod opening;
+mod outside;
 mod recovery;
 mod searching;
 mod words;
@@ -40,6 +41,8 @@ on_both! {
         a_key_is_used_once,
         keys_used_before_an_instant_are_forgotten,
         a_forgotten_key_can_be_used_again_in_the_same_batch,
+        a_key_with_a_window_of_its_own_lives_for_that_window,
+        a_key_whose_window_is_over_is_used_again_before_it_is_forgotten,
         any_text_a_person_can_write_is_stored_as_it_is,
         a_task_row_that_exists_gets_what_changed,
         the_journal_is_read_in_order_and_in_pieces,
@@ -48,6 +51,7 @@ on_both! {
     history:
         a_history_of_a_thousand_rows_comes_oldest_first,
         a_history_is_found_without_knowing_its_end,
+        a_fan_out_of_ten_thousand_items_is_stored,
         an_unknown_task_has_no_history,
         a_changed_byte_is_damage,
         a_missing_row_is_damage,
@@ -63,6 +67,13 @@ on_both! {
         a_task_that_nothing_accepted_is_damage,
         a_stored_contract_is_left_as_it_is,
         a_workflow_applied_again_keeps_what_tasks_are_pinned_to;
+    outside:
+        kept_events_come_back_in_the_order_in_which_they_came,
+        a_kept_event_goes_in_the_commit_that_takes_it,
+        ten_thousand_events_are_kept_and_let_go_at_once,
+        a_kept_event_may_hold_any_text_and_the_largest_payload,
+        a_damaged_kept_event_is_damage,
+        a_paused_workflow_stays_paused_until_it_is_resumed;
     searching:
         every_search_finds_what_a_naive_filter_finds,
         pages_follow_each_other_without_gap_or_repeat,
@@ -78,5 +89,6 @@ on_both! {
         a_database_of_a_newer_version_is_refused,
         a_migration_that_was_changed_is_refused,
         a_closed_store_refuses_to_commit,
+        a_database_of_the_first_version_is_brought_up_to_date,
         the_secret_of_callbacks_is_drawn_once_per_database;
 }

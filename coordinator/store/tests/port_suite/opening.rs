@@ -1,9 +1,9 @@
 //! Opening and closing.
 
 use crate::database::Database;
-use crate::words::{accepted, journal, row};
+use crate::words::{accepted, at, journal, key, row, shop, task, task_row};
 use tasker_integration_tests::postgres::Cluster;
-use tasker_runtime::port::store::CommitError;
+use tasker_runtime::port::store::{Batch, CommitError, ForgetKeys};
 use tasker_store::{OpenError, Options};
 
 pub async fn a_second_coordinator_is_refused_and_told_who_is_there(database: Database) {
@@ -73,6 +73,43 @@ pub async fn the_secret_of_callbacks_is_drawn_once_per_database(database: Databa
 
 async fn refused(url: &str) -> OpenError {
     tasker_store::open(url, Options::new("suite")).await.err().expect("refused")
+}
+
+/// What the first version wrote is still there, and found by what has been added since.
+pub async fn a_database_of_the_first_version_is_brought_up_to_date(database: Database) {
+    let store = database.open().await;
+    let rows = vec![row(1, 1, 0, accepted())];
+    let batch = Batch { journal: rows.clone(), tasks: vec![task_row(1, 1)], keys: vec![key("one", 1, 5)], ..Batch::default() };
+    store.commit(batch).await.expect("commits");
+    store.close().await;
+    for undo in [
+        "DROP TABLE secrets",
+        "DROP TABLE kept_events",
+        "DROP TABLE workflow_pauses",
+        "DROP INDEX keys_by_age",
+        "DROP INDEX keys_by_end",
+        "ALTER TABLE keys DROP COLUMN valid_until",
+        "CREATE INDEX keys_by_age ON keys (used_at)",
+        "DROP INDEX tasks_by_parent",
+        "ALTER TABLE tasks DROP COLUMN parent",
+        "DROP INDEX tasks_by_approval",
+        "DROP INDEX tasks_by_held",
+        "DROP INDEX tasks_by_signal",
+        "DROP INDEX tasks_by_event",
+        "DROP INDEX tasks_by_sleep",
+        "DROP INDEX tasks_by_paused",
+        "ALTER TABLE tasks DROP COLUMN waiting",
+        "DELETE FROM _sqlx_migrations WHERE version > 1",
+    ] {
+        database.meddle(undo).await;
+    }
+    let store = database.open().await;
+    assert_eq!(store.journal(0, 10).await.expect("reads"), rows);
+    assert_eq!(store.task_row(task(1)).await.expect("reads"), Some(task_row(1, 1)));
+    assert_eq!(store.find_key(&shop(), "one").await.expect("reads"), Some(key("one", 1, 5)));
+    let forget_keys = Some(ForgetKeys { used_before: at(6), now: at(6) });
+    store.commit(Batch { forget_keys, ..Batch::default() }).await.expect("commits");
+    assert_eq!(store.find_key(&shop(), "one").await.expect("reads"), None, "an old key has no window of its own");
 }
 
 #[tokio::test]

@@ -2,14 +2,14 @@
 
 use crate::database::Database;
 use crate::words::{at, task, task_row};
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use std::collections::BTreeMap;
-use tasker_engine::{Namespace, TaskStatus, WorkflowName};
-use tasker_runtime::port::store::{Batch, Search, TaskRow};
+use std::collections::{BTreeMap, BTreeSet};
+use tasker_engine::{Namespace, TaskId, TaskStatus, WorkflowName};
+use tasker_runtime::port::store::{Batch, Search, TaskRow, WaitingFor};
 
 const TASKS: usize = 400;
 const SEARCHES: usize = 400;
@@ -37,17 +37,29 @@ fn labels(most: usize) -> impl Strategy<Value = BTreeMap<String, String>> {
     btree_map(name, value, 0..=most)
 }
 
+fn waiting(most: usize) -> impl Strategy<Value = BTreeSet<WaitingFor>> {
+    btree_set(prop::sample::select(WaitingFor::ALL.to_vec()), 0..=most)
+}
+
+/// Few parents, so that they have several children and searches meet them.
+fn parent() -> impl Strategy<Value = TaskId> {
+    (1i64..6).prop_map(task)
+}
+
 fn tasks() -> impl Strategy<Value = Vec<TaskRow>> {
-    let one = (namespace(), workflow(), status(), option::of(error_code()), labels(4), 0i64..50);
+    let waits = prop_oneof![2 => Just(BTreeSet::new()), 1 => waiting(3)];
+    let one = (namespace(), workflow(), status(), option::of(error_code()), labels(4), 0i64..50, option::weighted(0.3, parent()), waits);
     vec(one, TASKS).prop_map(|rows| {
         let numbered = rows.into_iter().enumerate();
-        let built = numbered.map(|(place, (namespace, workflow, status, error_code, labels, accepted_at))| TaskRow {
+        let built = numbered.map(|(place, (namespace, workflow, status, error_code, labels, accepted_at, parent, waiting))| TaskRow {
             namespace,
             workflow,
             status,
             error_code,
             labels,
             accepted_at: at(accepted_at),
+            parent,
+            waiting,
             ..task_row(1 + 3 * place as i64, 0)
         });
         built.collect()
@@ -64,15 +76,18 @@ fn search() -> impl Strategy<Value = Search> {
         prop_oneof![2 => Just(BTreeMap::new()), 1 => labels(3)],
         option::weighted(0.3, 0i64..50),
         option::weighted(0.3, 0i64..50),
-        option::weighted(0.3, 0..few),
-        1usize..=200,
+        (option::weighted(0.3, 0..few), 1usize..=200),
+        option::weighted(0.2, parent()),
+        prop_oneof![2 => Just(BTreeSet::new()), 1 => waiting(3)],
     )
-        .prop_map(|(namespace, statuses, workflow, error_code, labels, from, before_time, before, limit)| Search {
+        .prop_map(|(namespace, statuses, workflow, error_code, labels, from, before_time, (before, limit), parent, waiting)| Search {
             namespace,
             statuses,
             workflow,
             error_code,
             labels,
+            parent,
+            waiting,
             accepted_from: from.map(at),
             accepted_before: before_time.map(at),
             before: before.map(task),
@@ -86,6 +101,8 @@ fn naive(rows: &[TaskRow], search: &Search) -> Vec<TaskRow> {
             && (search.statuses.is_empty() || search.statuses.contains(&row.status))
             && search.workflow.as_ref().is_none_or(|workflow| *workflow == row.workflow)
             && (search.error_code.is_none() || search.error_code == row.error_code)
+            && (search.parent.is_none() || search.parent == row.parent)
+            && (search.waiting.is_empty() || !search.waiting.is_disjoint(&row.waiting))
             && search.labels.iter().all(|(name, value)| row.labels.get(name) == Some(value))
             && search.accepted_from.is_none_or(|from| row.accepted_at >= from)
             && search.accepted_before.is_none_or(|before| row.accepted_at < before)
@@ -118,6 +135,7 @@ pub async fn every_search_finds_what_a_naive_filter_finds(database: Database) {
         for row in rows.iter_mut().filter(|row| row.status == TaskStatus::Running) {
             row.status = draw(&mut runner, status());
             row.error_code = draw(&mut runner, option::of(error_code()));
+            row.waiting = draw(&mut runner, waiting(2));
         }
         store.commit(Batch { tasks: rows.clone(), ..Batch::default() }).await.expect("commits");
     }
@@ -131,6 +149,8 @@ fn everything() -> Search {
         workflow: None,
         error_code: None,
         labels: BTreeMap::new(),
+        parent: None,
+        waiting: BTreeSet::new(),
         accepted_from: None,
         accepted_before: None,
         before: None,
@@ -146,6 +166,8 @@ pub async fn pages_follow_each_other_without_gap_or_repeat(database: Database) {
         Search { limit: 7, ..everything() },
         Search { limit: 7, statuses: vec![TaskStatus::Failed, TaskStatus::Cancelled], ..everything() },
         Search { limit: 7, labels: [("region".to_owned(), "1".to_owned())].into(), ..everything() },
+        Search { limit: 7, parent: Some(task(3)), ..everything() },
+        Search { limit: 7, waiting: [WaitingFor::Approval, WaitingFor::Held].into(), ..everything() },
     ];
     for mut search in searches {
         let expected = naive(&rows, &Search { limit: TASKS, ..search.clone() });

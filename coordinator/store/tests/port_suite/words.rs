@@ -1,6 +1,6 @@
 //! Things to store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tasker_engine::task::{Submission, Trace};
 use tasker_engine::{
@@ -37,6 +37,7 @@ pub fn accepted() -> Event {
         idempotency_key: None,
         origin: None,
         trace: Trace { trace_id: [7; 16], parent: None, sampled: true },
+        parent: None,
     }))
 }
 
@@ -74,10 +75,13 @@ pub fn task_row(number: i64, last: Sequence) -> TaskRow {
         failed_step: None,
         retries: 0,
         labels: BTreeMap::new(),
+        parent: None,
+        waiting: BTreeSet::new(),
         last,
     }
 }
 
 pub fn key(name: &str, task_number: i64, used_at: i64) -> KeyUse {
-    KeyUse { namespace: shop(), key: name.into(), fingerprint: Digest::of(name.as_bytes()), task: task(task_number), used_at: at(used_at) }
+    let fingerprint = Digest::of(name.as_bytes());
+    KeyUse { namespace: shop(), key: name.into(), fingerprint, task: task(task_number), used_at: at(used_at), valid_until: None }
 }
