@@ -161,7 +161,8 @@ impl Stage {
         StepRequest {
             sequence: self.sequence,
             task_id: format!("task-{}", self.sequence),
-            step_name: format!("step-{}", self.sequence),
+            // Named as an item of a fan-out is, so that every scenario shows that an SDK hands such a name back as it came.
+            step_name: format!("step[{}]", self.sequence),
             attempt: 1,
             token: token.to_vec().into(),
             capability: capability.to_owned(),
