@@ -49,6 +49,9 @@ async fn the_example_manifests_pass() {
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../manifests/examples");
     for entry in std::fs::read_dir(examples).expect("the examples are there") {
         let path = entry.expect("readable").path();
+        if path.to_str().is_some_and(|path| path.ends_with(".cases.yaml")) {
+            continue;
+        }
         let ran = run(&["workflow", "lint", path.to_str().expect("UTF-8")], "").await;
         assert_eq!(ran.exit, Exit::Success, "{}{}", ran.out, ran.err);
     }

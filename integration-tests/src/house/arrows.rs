@@ -20,6 +20,8 @@ const TABLE: &[Room] = &[
     Room { name: "tasker-registry", floor: 1, uses: &["tasker-engine", "tasker-types"] },
     Room { name: "tasker-contracts", floor: 1, uses: &["tasker-engine", "tasker-types"] },
     Room { name: "tasker-scheduler", floor: 1, uses: &["tasker-engine"] },
+    Room { name: "tasker-drawing", floor: 1, uses: &["tasker-engine"] },
+    Room { name: "tasker-rehearsal", floor: 2, uses: &["tasker-engine", "tasker-manifest", "tasker-types"] },
     Room { name: "tasker-wire", floor: 2, uses: &["tasker-engine", "tasker-registry", "tasker-proto"] },
     Room {
         name: "tasker-runtime",
@@ -67,6 +69,8 @@ const TABLE: &[Room] = &[
 const ADDED: &[(&str, &str, &str)] = &[
     ("tasker-api", "tasker-engine", "the answers of the operations are made of the engine's words: ids, events, failures"),
     ("tasker-api", "tasker-manifest", "applying a manifest answers with the checker's diagnostics"),
+    ("tasker-cli", "tasker-drawing", "pictures and sentences are made from files on the author's machine, without a server"),
+    ("tasker-cli", "tasker-rehearsal", "cases are played on the author's machine, without a server"),
     ("tasker-cli", "tasker-contracts", "schemas from samples, pages and stubs are made from files on the author's machine, without a server"),
     ("tasker-server", "tasker-worker", "`tasker bench` measures with real workers, which the same binary runs in processes of their own"),
 ];
