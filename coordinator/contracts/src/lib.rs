@@ -5,6 +5,8 @@
 //!
 //! Start with `infer/mod.rs` (samples → schema), `model/mod.rs` (schema → named types, which pages and stubs share), then `stubs/mod.rs`.
 
+pub mod diff;
+pub mod docs;
 pub mod infer;
 mod model;
 pub mod stubs;

@@ -26,16 +26,3 @@ pub struct Capability {
     /// What goes in, what may come out.
     pub contract: Contract,
 }
-
-/// A duration as manifests write it: `1h30m`, `250ms`.
-pub(crate) fn shown(duration: Duration) -> String {
-    let mut left = duration.as_millis();
-    let mut out = String::new();
-    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
-        if left >= size {
-            out.push_str(&format!("{}{unit}", left / size));
-            left %= size;
-        }
-    }
-    if out.is_empty() { "0s".to_owned() } else { out }
-}
