@@ -1,182 +1,120 @@
-//! Builds the workflow from a draft without errors, and digests what it says.
+//! Builds the workflow from a draft without errors.
 
 use crate::check::{DeclaredSystem, Draft, Manifest};
-use crate::mapping::Mapping;
-use crate::retry::{jitter_word, kind_word};
-use crate::steps::StepDraft;
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use crate::definition;
+use crate::graph::Graph;
+use crate::reactions::{How, Reaction as WrittenReaction, Reactions, Then};
+use crate::slots::SlotKind;
+use crate::steps::{Does, StepDraft};
+use std::collections::BTreeMap;
 use tasker_engine::ids::{Digest, Namespace, StepIndex};
-use tasker_engine::reaction::OnError;
-use tasker_engine::workflow::{Call, Join, Role, Step, StepKind, Timeouts, Workflow};
-
-/// Names the form of what is digested; a change to that form changes it, so that old and new digests cannot be confused.
-const FORM: &str = "tasker.manifest/1";
+use tasker_engine::reaction::{Exhausted, OnError, Reaction};
+use tasker_engine::workflow::{Branch, Call, Role, Step, StepKind, Workflow};
 
 /// Builds the manifest. `None` only if a part is missing, which then was reported as an error before.
-pub(crate) fn assemble(draft: Draft, namespace: &Namespace) -> Option<Manifest> {
-    let Draft { name, version, description, timeout, input, result, systems, steps, graph } = draft;
-    let systems: Vec<DeclaredSystem> = systems.list.into_iter().map(|system| system.declared).collect();
-    let mut inputs = Vec::with_capacity(steps.len());
-    let mut built = Vec::with_capacity(steps.len());
-    for (draft, depends_on) in steps.into_iter().zip(&graph.depends_on) {
-        inputs.push(draft.input.as_ref().map(|mapping| mapping.source.clone()));
-        built.push(step(draft, depends_on, &systems)?);
-    }
+pub(crate) fn assemble(draft: &Draft, namespace: &Namespace) -> Option<Manifest> {
+    let systems: Vec<DeclaredSystem> = draft.systems.list.iter().map(|system| system.declared.clone()).collect();
+    let steps = (0..draft.steps.len()).map(|place| step(draft, place, &systems)).collect::<Option<Vec<Step>>>()?;
+    let result = draft.slots.iter().find(|slot| slot.kind == SlotKind::TaskResult);
     let mut workflow = Workflow {
         namespace: namespace.clone(),
-        name: name?,
-        version: version?,
+        name: draft.name.clone()?,
+        version: draft.version.clone()?,
         digest: Digest([0; 32]),
-        input,
-        result: None,
-        timeout,
-        deadline: None,
-        max_parallel: None,
-        identity: None,
-        on_failure: Vec::new(),
-        steps: built,
+        input: draft.input.clone(),
+        result: result.map(|slot| slot.mapping.template.clone()),
+        timeout: draft.timeout,
+        deadline: draft.deadline.clone(),
+        max_parallel: draft.max_parallel,
+        identity: draft.identity.clone(),
+        on_failure: draft.handlers.on_failure.iter().map(|place| StepIndex(*place as u32)).collect(),
+        steps,
         places: BTreeMap::new(),
     };
     workflow.link();
-    let (template, result_source) = result.map(|Mapping { template, source, .. }| (template, source)).unzip();
-    workflow.result = template;
-    let definition = definition(&workflow, &inputs, &result_source, &systems, &description);
-    workflow.digest = Digest::of(canonical(&definition).as_bytes());
-    Some(Manifest { workflow, systems, description })
+    workflow.digest = definition::digest(&workflow, draft, &systems);
+    let described = draft.steps.iter().filter(|step| !step.description.is_empty());
+    let descriptions = described.filter_map(|step| Some((step.name.clone()?, step.description.clone()))).collect();
+    Some(Manifest { workflow, systems, description: draft.description.clone(), descriptions })
 }
 
-fn step(draft: StepDraft, depends_on: &BTreeSet<usize>, systems: &[DeclaredSystem]) -> Option<Step> {
+fn step(draft: &Draft, place: usize, systems: &[DeclaredSystem]) -> Option<Step> {
+    let (step, graph, handlers) = (&draft.steps[place], &draft.graph, &draft.handlers);
+    let branch = |(switch, case, _): &(usize, u32, crate::report::Place)| Branch { switch: StepIndex(*switch as u32), case: *case };
     Some(Step {
-        name: draft.name?,
-        kind: StepKind::Call(Call { system: systems.get(draft.system?)?.name.clone(), capability: draft.capability?, route: None }),
+        name: step.name.clone()?,
+        kind: kind(step, systems)?,
         role: Role::Forward,
-        depends_on: depends_on.iter().map(|place| StepIndex(*place as u32)).collect(),
+        depends_on: graph.depends_on[place].iter().map(|place| StepIndex(*place as u32)).collect(),
         successors: smallvec::SmallVec::new(),
-        join: Join::All,
-        branches: smallvec::SmallVec::new(),
-        when: None,
-        for_each: None,
-        input: draft.input.map(|mapping| mapping.template),
-        contract: draft.contract,
-        retry: draft.retry,
-        timeouts: draft.limits.to_timeouts(),
-        on_error: OnError::default(),
-        compensate: None,
+        join: step.join.map(|written| written.join).unwrap_or_default(),
+        branches: graph.branches[place].iter().map(branch).collect(),
+        when: step.when.clone(),
+        for_each: step.for_each.clone().map(Box::new),
+        input: step.input.clone(),
+        contract: step.contract(&draft.systems).cloned().unwrap_or_default(),
+        retry: step.retry.clone(),
+        timeouts: step.limits.to_timeouts(),
+        on_error: on_error(&step.reactions, graph, handlers.root(place))?,
+        compensate: index(step.compensate.as_ref().map(|(name, _)| name.as_str()), graph)?,
     })
 }
 
-/// Everything the manifest says, with defaults filled in: two manifests that mean the same have the same definition, whatever their
-/// comments, key order and spelling. A step's contract is not repeated: its owner's capability says it, and ten thousand copies of a
-/// large schema would be a bomb. The namespace is not part of it, because the same file may be applied in several.
-fn definition(
-    workflow: &Workflow,
-    inputs: &[Option<Value>],
-    result: &Option<Value>,
-    systems: &[DeclaredSystem],
-    description: &str,
-) -> Value {
-    let steps: Vec<Value> = workflow
-        .steps
-        .iter()
-        .zip(inputs)
-        .map(|(step, input)| {
-            let depends_on: Vec<&str> = step.depends_on.iter().map(|index| workflow.step(*index).name.as_str()).collect();
-            json!({
-                "name": step.name.as_str(),
-                "owner": step.system().map(|system| system.as_str()),
-                "capability": step.capability().map(|capability| capability.as_str()),
-                "depends_on": depends_on,
-                "input": input,
-                "timeout": timeouts(&step.timeouts),
-                "retry": {
-                    "kind": kind_word(step.retry.backoff),
-                    "base": millis(Some(step.retry.base)),
-                    "cap": millis(Some(step.retry.cap)),
-                    "jitter": jitter_word(step.retry.jitter),
-                    "max_attempts": step.retry.attempts_max,
-                    "non_retryable": step.retry.non_retryable.iter().map(|code| code.as_str()).collect::<Vec<_>>(),
-                },
-            })
-        })
-        .collect();
-    let systems: serde_json::Map<String, Value> = systems.iter().map(|system| (system.name.to_string(), system_json(system))).collect();
-    json!({
-        "form": FORM,
-        "name": workflow.name.as_str(),
-        "version": workflow.version.as_str(),
-        "description": description,
-        "timeout": millis(workflow.timeout),
-        "input": workflow.input.as_ref().map(|schema| schema.source()),
-        "result": result,
-        "systems": systems,
-        "steps": steps,
+fn kind(step: &StepDraft, systems: &[DeclaredSystem]) -> Option<StepKind> {
+    Some(match step.does.as_ref()? {
+        Does::Call(call) => StepKind::Call(Call {
+            system: systems.get(call.system?)?.name.clone(),
+            capability: call.capability.clone()?,
+            route: call.route.clone().map(Box::new),
+        }),
+        Does::Child(child) => StepKind::Child(child.clone()),
+        Does::Wait(wait) => StepKind::Wait(wait.clone()),
+        Does::Sleep(sleep) => StepKind::Sleep(sleep.how.clone()),
+        Does::Approval(asked) => StepKind::Approval(Box::new(asked.approval.clone())),
+        Does::Switch(written) => StepKind::Switch(Box::new(written.switch.clone())),
     })
 }
 
-fn system_json(system: &DeclaredSystem) -> Value {
-    let capabilities: serde_json::Map<String, Value> = system
-        .capabilities
-        .iter()
-        .map(|capability| {
-            let said = json!({
-                "description": capability.description,
-                "contract": capability.contract.to_json(),
-                "timeout": millis(capability.timeout),
-            });
-            (capability.name.to_string(), said)
-        })
-        .collect();
-    json!({ "base_url": system.base_url, "health_check_url": system.health_check_url, "capabilities": capabilities })
-}
-
-fn timeouts(timeouts: &Timeouts) -> Value {
-    json!({
-        "waiting": millis(timeouts.waiting),
-        "running": millis(timeouts.running),
-        "total": millis(timeouts.total),
-    })
-}
-
-/// Durations are at most a year, so their milliseconds always fit.
-fn millis(duration: Option<Duration>) -> Option<u64> {
-    duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// JSON with sorted members and no whitespace. Sorted here and not left to the JSON library, whose order depends on how it was built.
-fn canonical(value: &Value) -> String {
-    let mut text = String::new();
-    write(value, &mut text);
-    text
-}
-
-fn write(value: &Value, text: &mut String) {
-    match value {
-        Value::Array(items) => {
-            text.push('[');
-            for (place, item) in items.iter().enumerate() {
-                if place > 0 {
-                    text.push(',');
-                }
-                write(item, text);
-            }
-            text.push(']');
-        }
-        Value::Object(members) => {
-            let mut sorted: Vec<_> = members.iter().collect();
-            sorted.sort_by_key(|(name, _)| *name);
-            text.push('{');
-            for (place, (name, member)) in sorted.into_iter().enumerate() {
-                if place > 0 {
-                    text.push(',');
-                }
-                text.push_str(&Value::from(name.as_str()).to_string());
-                text.push(':');
-                write(member, text);
-            }
-            text.push('}');
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => text.push_str(&value.to_string()),
+/// A name that may be absent, as an index that may be absent; `None` if it is the name of nothing.
+fn index(name: Option<&str>, graph: &Graph) -> Option<Option<StepIndex>> {
+    match name {
+        None => Some(None),
+        Some(name) => Some(Some(StepIndex(graph.find(name)? as u32))),
     }
+}
+
+/// What is not said follows from the role: an unfinished compensation waits for a person, a message that the task failed does not.
+fn on_error(written: &Reactions, graph: &Graph, root: Role) -> Option<OnError> {
+    let mut arms = BTreeMap::new();
+    for arm in &written.arms {
+        arms.insert(arm.code.clone(), reaction(&arm.reaction, graph)?);
+    }
+    let otherwise = match (&written.default, &written.exhausted) {
+        (Some(default), _) => reaction(default, graph)?,
+        (None, Some(then)) => Reaction::Give(exhausted(then, graph)?),
+        (None, None) => Reaction::Give(match root {
+            Role::Forward | Role::Fallback { .. } => Exhausted::Compensate,
+            Role::Compensation { .. } => Exhausted::Wait,
+            Role::OnFailure => Exhausted::Continue,
+        }),
+    };
+    Some(OnError { arms, otherwise })
+}
+
+fn reaction(written: &WrittenReaction, graph: &Graph) -> Option<Reaction> {
+    let then = exhausted(&written.then, graph)?;
+    Some(match &written.retry {
+        Some(retry) => Reaction::Retry { policy: retry.policy.clone().map(Box::new), then },
+        None => Reaction::Give(then),
+    })
+}
+
+fn exhausted(then: &Then, graph: &Graph) -> Option<Exhausted> {
+    Some(match &then.how {
+        How::Compensate => Exhausted::Compensate,
+        How::Fail => Exhausted::Fail,
+        How::Continue => Exhausted::Continue,
+        How::Wait => Exhausted::Wait,
+        How::Fallback(name) => Exhausted::Fallback(StepIndex(graph.find(name)? as u32)),
+    })
 }

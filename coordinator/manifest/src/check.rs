@@ -1,21 +1,36 @@
 //! One check from text to workflow.
 
+use crate::arms;
 use crate::assemble::assemble;
 use crate::codes;
+use crate::dataflow;
 use crate::diagnostic::Diagnostic;
-use crate::fields::{Fields, name, text, wrong_type};
-use crate::graph::{Ancestors, Graph};
-use crate::mapping::{Mapping, Mappings};
-use crate::paths;
+use crate::duration;
+use crate::fields::{Fields, name, names, text, whole, wrong_type};
+use crate::graph::Graph;
+use crate::handlers::Handlers;
+use crate::identity;
+use crate::join;
+use crate::kind::Kind;
+use crate::mapping::Mappings;
+use crate::reach;
 use crate::report::{Problem, Report};
 use crate::schema::Schemas;
-use crate::steps::{self, StepDraft, Surroundings};
-use crate::suggest::nearest;
+use crate::scope;
+use crate::slots::{Slot, SlotKind, Slots};
+use crate::steps::{self, Does, StepDraft, Surroundings};
 use crate::systems::Systems;
 use crate::timeouts::limit;
-use crate::yaml::{self, Kind, Node};
+use crate::transport::{HttpBinding, Transport};
+use crate::typed_parts::{Parts, StepParts};
+use crate::yaml::{self, Node};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tasker_engine::{CapabilityName, Contract, Namespace, Schema, SystemName, Workflow, WorkflowName, WorkflowVersion};
+use tasker_engine::breaker_policy::BreakerPolicy;
+use tasker_engine::canary::Canary;
+use tasker_engine::expression::Expression;
+use tasker_engine::workflow::{Identity, Role};
+use tasker_engine::{CapabilityName, Contract, Namespace, Schema, StepName, SystemName, Workflow, WorkflowName, WorkflowVersion};
 
 /// What a check found.
 #[derive(Debug, Clone)]
@@ -35,6 +50,8 @@ pub struct Manifest {
     pub systems: Vec<DeclaredSystem>,
     /// What the workflow is for, in plain words; may be empty.
     pub description: String,
+    /// What steps are for, in plain words; those of which nothing is said are not in it.
+    pub descriptions: BTreeMap<StepName, String>,
 }
 
 /// A system as a manifest declares it.
@@ -46,6 +63,10 @@ pub struct DeclaredSystem {
     pub base_url: Option<String>,
     /// What says whether it is well; an http or https URL.
     pub health_check_url: Option<String>,
+    /// How its steps travel.
+    pub transport: Transport,
+    /// Which version is new, and how many tasks go to it.
+    pub canary: Option<Canary>,
     /// What it says it can do; empty leaves that to its workers.
     pub capabilities: Vec<DeclaredCapability>,
 }
@@ -61,6 +82,10 @@ pub struct DeclaredCapability {
     pub timeout: Option<Duration>,
     /// What it does, in plain words; may be empty.
     pub description: String,
+    /// How it is asked over HTTP; absent: by `POST /capabilities/<name>`.
+    pub http: Option<HttpBinding>,
+    /// When it counts as broken; absent: as the coordinator is configured.
+    pub breaker: Option<BreakerPolicy>,
 }
 
 /// The top level of a manifest, as far as it could be read.
@@ -69,14 +94,35 @@ pub(crate) struct Draft {
     pub version: Option<WorkflowVersion>,
     pub description: String,
     pub timeout: Option<Duration>,
+    pub deadline: Option<Expression>,
+    pub max_parallel: Option<u32>,
+    pub identity: Option<Identity>,
     pub input: Option<Schema>,
-    pub result: Option<Mapping>,
+    /// The values of the workflow itself: its result, deadline and identity.
+    pub slots: Vec<Slot>,
     pub systems: Systems,
     pub steps: Vec<StepDraft>,
     pub graph: Graph,
+    pub handlers: Handlers,
 }
 
-const FIELDS: [&str; 8] = ["name", "version", "description", "timeout", "input", "result", "systems", "workflow_steps"];
+const FIELDS: [&str; 12] = [
+    "name",
+    "version",
+    "description",
+    "timeout",
+    "deadline",
+    "max_parallel",
+    "identity",
+    "input",
+    "result",
+    "on_failure",
+    "systems",
+    "workflow_steps",
+];
+
+/// The most steps and items of one task at work at once: as many as a workflow has steps, or a fan-out items.
+const PARALLEL_MAX: u32 = 10_000;
 
 /// Checks a manifest. Always returns every diagnostic found, not just the first.
 ///
@@ -104,16 +150,25 @@ pub fn check(source: &str, file: &str, namespace: &Namespace) -> Checked {
     let mut report = Report::new(source, file);
     let draft = yaml::parse(&mut report).and_then(|root| read(&root, &mut report));
     let manifest = match (report.failed(), draft) {
-        (false, Some(draft)) => assemble(draft, namespace),
+        (false, Some(draft)) => build(&draft, namespace, &mut report),
         _ => None,
     };
-    Checked { manifest, diagnostics: report.finish() }
+    Checked { manifest: manifest.filter(|_| !report.failed()), diagnostics: report.finish() }
+}
+
+/// Builds the workflow, then checks what needs the whole of it.
+fn build(draft: &Draft, namespace: &Namespace, report: &mut Report<'_>) -> Option<Manifest> {
+    let manifest = assemble(draft, namespace)?;
+    let steps = draft.steps.iter().map(|step| StepParts { node: &step.node, place: step.place, slots: &step.slots });
+    let parts = Parts { workflow: &manifest.workflow, systems: &manifest.systems, own: &draft.slots, steps: steps.collect() };
+    reach::check(&parts, report);
+    dataflow::check(&parts, report);
+    Some(manifest)
 }
 
 fn read(root: &Node, report: &mut Report<'_>) -> Option<Draft> {
     let fields = Fields::open(root, "a manifest", &FIELDS, report)?;
-    let mut schemas = Schemas::new();
-    let mut mappings = Mappings::new();
+    let (mut schemas, mut mappings) = (Schemas::new(), Mappings::new());
     let name_hint = "name the workflow: `name: order_processing`";
     let workflow_name = fields.required("name", name_hint, report).and_then(|node| {
         let written = text(node, "the workflow's name", report)?;
@@ -122,27 +177,86 @@ fn read(root: &Node, report: &mut Report<'_>) -> Option<Draft> {
     let version = fields.required("version", "give it a version: `version: 1.0.0`", report).and_then(|node| version(node, report));
     let description = fields.description(report);
     let timeout = limit(fields.get("timeout"), "`timeout`", report).map(|(timeout, _)| timeout);
+    let max_parallel = fields.get("max_parallel").and_then(|node| whole(node, "`max_parallel`", 1..=PARALLEL_MAX, report));
     let input = fields.get("input").and_then(|node| schemas.read(node, "the input schema", report));
     let systems_node = fields.required("systems", "declare the systems that own the steps: `systems:`", report);
     let systems = systems_node.map(|node| Systems::read(node, &mut schemas, report));
-    let around = Surroundings { systems: systems.as_ref(), task_timeout: timeout };
+    let mut around = Surroundings { systems: systems.as_ref(), mappings: &mut mappings, schemas: &mut schemas };
     let steps_node = fields.required("workflow_steps", "list the steps: `workflow_steps:`", report);
-    let steps = steps_node.map(|node| steps::read(node, &around, &mut mappings, report)).unwrap_or_default();
-    let result = fields.get("result").and_then(|node| mappings.read(node, "`result`", report));
+    let steps = steps_node.map(|node| steps::read(node, &mut around, report)).unwrap_or_default();
+    let mut slots = Slots::new(&mut mappings);
+    let deadline = fields.shared("deadline").and_then(|node| slots.expression(SlotKind::Deadline, node, "`deadline`", report));
+    let identity = fields.get("identity").and_then(|node| identity::read(node, &mut slots, report));
+    if let Some(node) = fields.shared("result") {
+        slots.mapping(SlotKind::TaskResult, node, "`result`", report);
+    }
+    let slots = slots.list;
+    let on_failure = fields.get("on_failure").map(|node| names(node, "`on_failure`", "the name of a step", report)).unwrap_or_default();
     let graph = Graph::build(&steps, report);
-    let draft =
-        Draft { name: workflow_name, version, description, timeout, input, result, systems: systems.unwrap_or_default(), steps, graph };
-    check_reads(&draft, report);
+    let handlers = Handlers::find(&steps, &on_failure, &graph, report);
+    let draft = Draft {
+        name: workflow_name,
+        version,
+        description,
+        timeout,
+        deadline,
+        max_parallel,
+        identity,
+        input,
+        slots,
+        systems: systems.unwrap_or_default(),
+        steps,
+        graph,
+        handlers,
+    };
+    check_steps(&draft, report);
+    scope::check(&draft, report);
+    arms::check(&draft, report);
     if steps_node.is_some() {
         check_use(&draft, report);
     }
     Some(draft)
 }
 
+/// Checks what steps say against the graph and against the task's time.
+fn check_steps(draft: &Draft, report: &mut Report<'_>) {
+    for (place, step) in draft.steps.iter().enumerate() {
+        let role = draft.handlers.roles[place];
+        if let Some(join) = step.join.as_ref().filter(|_| role == Role::Forward) {
+            let switches: BTreeSet<usize> = draft.graph.branches[place].iter().map(|(switch, ..)| *switch).collect();
+            let dependencies = draft.graph.depends_on[place].difference(&switches).count();
+            // A name that was refused may have been the missing one.
+            if dependencies > 0 || step.depends_on.iter().all(|(name, _)| draft.graph.find(name).is_some()) {
+                join::check(step.shown(), join, dependencies, report);
+            }
+        }
+        // Compensation and on_failure steps run when the task's time may be over.
+        let timed = match draft.handlers.root(place) {
+            Role::Forward | Role::Fallback { .. } => draft.timeout,
+            Role::Compensation { .. } | Role::OnFailure => None,
+        };
+        if let Some(task) = timed {
+            step.limits.check_task(step.shown(), task, report);
+        }
+        match &step.does {
+            Some(Does::Approval(asked)) => asked.check(step.limits.waiting(), timed, report),
+            Some(Does::Sleep(sleep)) => {
+                if let Some((length, at)) = sleep.fixed.filter(|(length, _)| timed.is_some_and(|task| *length > task)) {
+                    let (length, task) = (duration::format(length), duration::format(timed.unwrap_or_default()));
+                    let message = format!("step `{}` sleeps for {length}, longer than the whole task's {task}", step.shown());
+                    let problem = Problem::new(&codes::TASK_TIMEOUT_EXCEEDED, at, message);
+                    report.add(problem.hint(format!("sleep for at most {task}, or raise the workflow's `timeout`")));
+                }
+            }
+            Some(Does::Call(_) | Does::Child(_) | Does::Wait(_) | Does::Switch(_)) | None => {}
+        }
+    }
+}
+
 /// A version keeps its source text: `1.10` is not `1.1`.
-fn version(node: &Node, report: &mut Report<'_>) -> Option<WorkflowVersion> {
+pub(crate) fn version(node: &Node, report: &mut Report<'_>) -> Option<WorkflowVersion> {
     let written = match &node.kind {
-        Kind::Text(written) | Kind::Number(_, written) => written,
+        yaml::Kind::Text(written) | yaml::Kind::Number(_, written) => written,
         _ => {
             wrong_type(node, "`version`", "text or a number", report);
             return None;
@@ -157,77 +271,22 @@ fn version(node: &Node, report: &mut Report<'_>) -> Option<WorkflowVersion> {
         .ok()
 }
 
-/// Checks what every mapping reads: that the step exists, has finished by then, and has the field.
-fn check_reads(draft: &Draft, report: &mut Report<'_>) {
-    let reads_steps = draft.steps.iter().any(|step| step.input.as_ref().is_some_and(|input| !input.steps.is_empty()));
-    let ancestors = if reads_steps { draft.graph.ancestors() } else { None };
-    for (place, step) in draft.steps.iter().enumerate() {
-        if let Some(mapping) = &step.input {
-            check_mapping(draft, mapping, Some((place, step, ancestors.as_ref())), report);
-        }
-    }
-    if let Some(mapping) = &draft.result {
-        check_mapping(draft, mapping, None, report);
-    }
-}
-
-type Reader<'a> = (usize, &'a StepDraft, Option<&'a Ancestors>);
-
-fn check_mapping(draft: &Draft, mapping: &Mapping, reader: Option<Reader<'_>>, report: &mut Report<'_>) {
-    for (step, place) in &mapping.steps {
-        match (draft.graph.find(step.as_str()), reader) {
-            (None, _) => {
-                let close = nearest(report, step.as_str(), draft.graph.names());
-                let problem = Problem::new(&codes::UNKNOWN_STEP, *place, format!("no step is called `{step}`"));
-                let problem = problem.hint("read the result of a step of this workflow");
-                report.add(match close {
-                    Some(close) => problem.hint(format!("did you mean `steps.{close}.result`?")),
-                    None => problem,
-                });
-            }
-            (Some(found), Some((place_of_reader, reader, Some(ancestors)))) if !ancestors.contain(place_of_reader, found) => {
-                let name = reader.name.as_ref().map_or("?", |name| name.as_str());
-                let (message, hint) = if found == place_of_reader {
-                    let message = format!("step `{name}` reads its own result, which does not exist before it has run");
-                    (message, "read the result of a step it depends on, or the task's input".to_owned())
-                } else {
-                    let message = format!("step `{name}` reads the result of `{step}`, but does not wait for it");
-                    (message, format!("add `{step}` to the `depends_on` of `{name}`"))
-                };
-                report.add(Problem::new(&codes::NOT_A_DEPENDENCY, *place, message).hint(hint));
-            }
-            (Some(_), _) => {}
-        }
-    }
-    for (path, place) in &mapping.paths {
-        match path.as_slice() {
-            [task, input, ..] if task == "task" && input == "input" => {
-                if let Some(schema) = &draft.input {
-                    paths::check(schema, path, 2, *place, report);
-                }
-            }
-            [steps, step, ..] if steps == "steps" => {
-                let found = draft.graph.find(step).map(|place| &draft.steps[place]);
-                if let Some(schema) = found.and_then(|step| step.contract.result.as_ref()) {
-                    paths::check(schema, path, 3, *place, report);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 /// Warns about systems that own nothing. Silent while an owner could not be read, because it may be the missing one.
 fn check_use(draft: &Draft, report: &mut Report<'_>) {
-    if draft.steps.is_empty() || draft.steps.iter().any(|step| step.system.is_none()) {
+    if draft.steps.is_empty() || draft.steps.iter().any(has_no_owner) {
         return;
     }
     let mut used = vec![false; draft.systems.list.len()];
-    for system in draft.steps.iter().filter_map(|step| step.system) {
+    for system in draft.steps.iter().filter_map(|step| step.call()?.system) {
         used[system] = true;
     }
     for (system, _) in draft.systems.list.iter().zip(used).filter(|(_, used)| !used) {
         let message = format!("system `{}` owns no step", system.declared.name);
         report.add(Problem::new(&codes::UNUSED_SYSTEM, system.place, message).hint("remove it, or make it the owner of a step"));
     }
+}
+
+/// Whether the owner of a step could not be read, so that any system may be the one that was meant.
+fn has_no_owner(step: &StepDraft) -> bool {
+    step.kind.is_none() || (step.kind == Some(Kind::Call) && step.call().is_none_or(|call| call.system.is_none()))
 }

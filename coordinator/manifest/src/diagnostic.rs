@@ -11,6 +11,8 @@ pub enum Severity {
     Error,
     /// The manifest can be used; something in it is probably not what its author meant.
     Warning,
+    /// The manifest can be used; something in it is worth knowing, and often meant.
+    Info,
 }
 
 impl Severity {
@@ -19,6 +21,7 @@ impl Severity {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Info => "info",
         }
     }
 }

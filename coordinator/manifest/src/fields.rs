@@ -33,6 +33,26 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|(key, _)| key.text == name).map(|(_, value)| value.as_ref())
     }
 
+    /// A field's value, for whoever keeps it.
+    pub fn shared(&self, name: &str) -> Option<&'n Rc<Node>> {
+        self.entries.iter().find(|(key, _)| key.text == name).map(|(_, value)| value)
+    }
+
+    /// The one field that is given of several that exclude each other; none or two are reported.
+    pub fn one_of(&self, names: &[&'static str], report: &mut Report<'_>) -> Option<&'static str> {
+        let given: Vec<&'static str> = names.iter().copied().filter(|name| self.get(name).is_some()).collect();
+        let problem = match given.as_slice() {
+            [one] => return Some(one),
+            [] => Problem::new(&codes::EXACTLY_ONE, self.mark, format!("{} needs one of {}", self.what, listed(names))),
+            [first, second, ..] => {
+                let message = format!("{} has both `{first}` and `{second}`, and each says the same thing in another way", self.what);
+                Problem::new(&codes::EXACTLY_ONE, self.key(second).unwrap_or(self.mark), message)
+            }
+        };
+        report.add(problem.hint(format!("give exactly one of {}", listed(names))));
+        None
+    }
+
     /// The place of a field's key.
     pub fn key(&self, name: &str) -> Option<Place> {
         self.entries.iter().find(|(key, _)| key.text == name).map(|(key, _)| key.place)
@@ -117,6 +137,33 @@ pub(crate) fn name<T: std::str::FromStr<Err = tasker_engine::ids::InvalidId>>(
             report.add(Problem::new(&codes::BAD_NAME, place, message).hint(format!("a {} is: {}", invalid.what, invalid.rule)));
         })
         .ok()
+}
+
+/// A name or a list of names, with their places. `one` names an element in messages: `a dependency`.
+pub(crate) fn names(node: &Node, what: &str, one: &str, report: &mut Report<'_>) -> Vec<(String, Place)> {
+    let read = |node: &Node, report: &mut Report<'_>| text(node, one, report).map(|text| (text.to_owned(), node.place));
+    match &node.kind {
+        Kind::List(items) => items.iter().filter_map(|item| read(item, report)).collect(),
+        Kind::Text(_) => read(node, report).into_iter().collect(),
+        _ => {
+            wrong_type(node, what, "the name of a step, or a list of names", report);
+            Vec::new()
+        }
+    }
+}
+
+/// A whole number within a range.
+pub(crate) fn whole(node: &Node, what: &str, range: std::ops::RangeInclusive<u32>, report: &mut Report<'_>) -> Option<u32> {
+    let Kind::Number(number, written) = &node.kind else {
+        wrong_type(node, what, "a whole number", report);
+        return None;
+    };
+    let found = number.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| range.contains(number));
+    if found.is_none() {
+        let problem = Problem::new(&codes::OUT_OF_RANGE, node.place, format!("{what} cannot be {}", short(written)));
+        report.add(problem.hint(format!("give a whole number from {} to {}", range.start(), range.end())));
+    }
+    found
 }
 
 /// A word from a short list.

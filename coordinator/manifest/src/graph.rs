@@ -2,7 +2,7 @@
 
 use crate::codes;
 use crate::fields::short;
-use crate::report::{Problem, Report};
+use crate::report::{Place, Problem, Report};
 use crate::steps::StepDraft;
 use crate::suggest::nearest;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -12,8 +12,10 @@ const CIRCLE_SHOWN_MAX: usize = 50;
 
 /// The dependencies of every step, by place in the manifest.
 pub(crate) struct Graph {
-    /// Sorted, without repeats.
+    /// Sorted, without repeats; the switches of a step's branches are among them.
     pub depends_on: Vec<BTreeSet<usize>>,
+    /// The branches of switches in which each step runs: switch, case, and where it is named.
+    pub branches: Vec<Vec<(usize, u32, Place)>>,
     /// Each step after all it depends on; absent if there is a circle.
     order: Option<Vec<usize>>,
     by_name: HashMap<String, usize>,
@@ -23,9 +25,10 @@ impl Graph {
     /// Resolves names and looks for circles.
     pub fn build(steps: &[StepDraft], report: &mut Report<'_>) -> Self {
         let by_name = names(steps, report);
-        let depends_on: Vec<BTreeSet<usize>> =
+        let mut depends_on: Vec<BTreeSet<usize>> =
             steps.iter().enumerate().map(|(place, step)| resolve(place, step, &by_name, report)).collect();
-        let mut graph = Self { depends_on, order: None, by_name };
+        let branches = branches(steps, &by_name, &mut depends_on, report);
+        let mut graph = Self { depends_on, branches, order: None, by_name };
         graph.order = graph.sort(steps, report);
         graph
     }
@@ -80,7 +83,7 @@ impl Graph {
                     None => break,
                 }
             }
-            report_circle(steps, &trail[at.get(&here).copied().unwrap_or(0)..], report);
+            self.report_circle(steps, &trail[at.get(&here).copied().unwrap_or(0)..], report);
         }
     }
 
@@ -124,7 +127,27 @@ impl Graph {
         groups
     }
 
-    /// Which steps have certainly succeeded before each one starts; absent if there is a circle.
+    /// Names a circle in the order in which its steps would have to run, starting with the one that comes first in the file.
+    fn report_circle(&self, steps: &[StepDraft], circle: &[usize], report: &mut Report<'_>) {
+        let first = circle.iter().enumerate().min_by_key(|(_, place)| **place).map_or(0, |(at, _)| at);
+        let mut around: Vec<usize> = circle[first..].iter().chain(&circle[..first]).copied().collect();
+        around.push(around[0]);
+        let shown: Vec<String> = around.iter().take(CIRCLE_SHOWN_MAX).map(|place| format!("`{}`", steps[*place].shown())).collect();
+        let rest = if around.len() > shown.len() { format!(" → … ({} steps in all)", circle.len()) } else { String::new() };
+        let message = format!("these steps wait for each other: {}{rest}", shown.join(" → "));
+        let (head, next) = (around[0], around[1]);
+        let written = steps[head].depends_on.iter().find(|(written, _)| written == steps[next].shown()).map(|(_, place)| *place);
+        let named = self.branches[head].iter().find(|(switch, ..)| *switch == next).map(|(_, _, place)| *place);
+        let branched = around.windows(2).any(|pair| self.branches[pair[0]].iter().any(|(switch, ..)| *switch == pair[1]));
+        let hint = match branched {
+            true => "each arrow reads “depends on”; a step in a branch depends on its switch; remove one of them",
+            false => "each arrow reads “depends on”; remove one of them",
+        };
+        let place = written.or(named).unwrap_or(steps[head].place);
+        report.add(Problem::new(&codes::CYCLE, place, message).hint(hint));
+    }
+
+    /// Which steps come before each one; absent if there is a circle.
     ///
     /// One bit for each pair: ten thousand steps take 12 MB and one pass over the dependencies.
     pub fn ancestors(&self) -> Option<Ancestors> {
@@ -196,17 +219,40 @@ fn resolve(place: usize, step: &StepDraft, by_name: &HashMap<String, usize>, rep
     found
 }
 
-/// Names a circle in the order in which its steps would have to run, starting with the one that comes first in the file.
-fn report_circle(steps: &[StepDraft], circle: &[usize], report: &mut Report<'_>) {
-    let name = |place: usize| steps[place].name.as_ref().map_or("?", |name| name.as_str());
-    let first = circle.iter().enumerate().min_by_key(|(_, place)| **place).map_or(0, |(at, _)| at);
-    let mut around: Vec<usize> = circle[first..].iter().chain(&circle[..first]).copied().collect();
-    around.push(around[0]);
-    let shown: Vec<String> = around.iter().take(CIRCLE_SHOWN_MAX).map(|place| format!("`{}`", name(*place))).collect();
-    let rest = if around.len() > shown.len() { format!(" → … ({} steps in all)", circle.len()) } else { String::new() };
-    let message = format!("these steps wait for each other: {}{rest}", shown.join(" → "));
-    let head = &steps[around[0]];
-    let dependency = head.depends_on.iter().find(|(written, _)| written == name(around[1]));
-    let place = dependency.map_or(head.place, |(_, place)| *place);
-    report.add(Problem::new(&codes::CYCLE, place, message).hint("each arrow reads “depends on”; remove one of them"));
+/// Adds to each step the switches in whose branches it is named.
+fn branches(
+    steps: &[StepDraft],
+    by_name: &HashMap<String, usize>,
+    depends_on: &mut [BTreeSet<usize>],
+    report: &mut Report<'_>,
+) -> Vec<Vec<(usize, u32, Place)>> {
+    let mut branches = vec![Vec::new(); steps.len()];
+    for (switch, step) in steps.iter().enumerate() {
+        let Some(written) = step.switch() else { continue };
+        for (case, named) in written.branches.iter().enumerate() {
+            let case = case as u32;
+            for (name, at) in named {
+                let Some(&found) = by_name.get(name) else {
+                    let close = nearest(report, name, by_name.keys().map(String::as_str));
+                    let problem = Problem::new(&codes::UNKNOWN_DEPENDENCY, *at, format!("no step is called `{}`", short(name)));
+                    report.add(problem.hint("a branch names steps of the same workflow").nearest(close));
+                    continue;
+                };
+                if found == switch {
+                    let problem = Problem::new(&codes::SELF_DEPENDENCY, *at, format!("switch `{name}` is in its own branch"));
+                    report.add(problem.hint("it would never start; name another step"));
+                    continue;
+                }
+                // The branches are visited in order, so a repeat within one case is the last one.
+                if branches[found].last().is_some_and(|(other, before, _)| (*other, *before) == (switch, case)) {
+                    let problem = Problem::new(&codes::DUPLICATE_DEPENDENCY, *at, format!("`{name}` is named twice in one case"));
+                    report.add(problem.hint("remove one of the two"));
+                    continue;
+                }
+                branches[found].push((switch, case, *at));
+                depends_on[found].insert(switch);
+            }
+        }
+    }
+    branches
 }

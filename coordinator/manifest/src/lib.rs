@@ -9,26 +9,51 @@
 //!
 //! Start reading at [`check`].
 
+mod approval;
+mod arms;
 mod assemble;
+mod breaker;
+mod call;
+mod canonical;
 mod check;
+mod child;
 pub mod codes;
+mod dataflow;
+mod definition;
 mod diagnostic;
 mod duration;
+mod expression_places;
 mod fields;
+mod for_each;
 mod format;
 mod graph;
+mod handlers;
+mod identity;
+mod input;
+mod join;
+mod kind;
 mod mapping;
 mod paths;
+mod reach;
+mod reactions;
 pub mod reader;
 mod report;
 mod retry;
+mod route;
 mod scalar;
 mod schema;
+mod scope;
+mod sleep;
+mod slots;
 mod steps;
 mod suggest;
+mod switch;
 mod systems;
 mod timeouts;
+mod transport;
+mod typed_parts;
 mod url;
+mod wait_for;
 mod yaml;
 
 pub use check::{Checked, DeclaredCapability, DeclaredSystem, Manifest, check};
@@ -37,4 +62,5 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use duration::parse_duration;
 pub use format::{Formatted, LINE_MAX, format};
 pub use suggest::nearest_name;
+pub use transport::{HttpBinding, HttpMethod, Transport};
 pub use yaml::{BYTES_MAX, DEPTH_MAX, NODES_MAX};

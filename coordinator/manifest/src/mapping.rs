@@ -1,43 +1,52 @@
-//! Input and result mappings: compiled once, with the place of every expression in the YAML.
+//! Mappings, texts and lone expressions: compiled once, with the place of every expression in the YAML.
 
 use crate::codes;
+use crate::expression_places::{bodies, places};
 use crate::fields::{short, wrong_type};
 use crate::report::{Place, Problem, Report};
-use crate::schema::json_of;
 use crate::yaml::{Kind, Node};
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::ops::Range;
-use tasker_engine::StepName;
 use tasker_engine::expression::{Expression, InvalidExpression};
 use tasker_engine::template::{InvalidTemplate, Part, Template};
 
 /// The most expressions in one manifest. Compiling a plain path costs about ten microseconds.
 const EXPRESSIONS_MAX: usize = 10_000;
-/// The most bytes of expressions that are more than a path, in one manifest; a byte costs a few microseconds.
+/// The most bytes of expressions that are more than a path, in one manifest; a byte costs a few microseconds. Repeated texts count once.
 const COMPUTED_BYTES_MAX: usize = 64 * 1024;
 
-/// A compiled mapping and what it looks at.
+/// A compiled value and what it looks at.
+#[derive(Debug)]
 pub(crate) struct Mapping {
     pub template: Template,
-    /// The mapping as it was written, for the digest.
-    pub source: Value,
-    /// Every step it reads, once for each expression.
-    pub steps: Vec<(StepName, Place)>,
-    /// Every expression that is a plain path, such as `task.input.order_id`.
-    pub paths: Vec<(Vec<String>, Place)>,
+    /// Every expression in it, in the order of the file.
+    pub expressions: Vec<Located>,
+}
+
+/// One expression and where it stands.
+#[derive(Debug)]
+pub(crate) struct Located {
+    pub expression: Expression,
+    /// The text between the braces.
+    pub place: Place,
+    /// The JSON pointer, within the mapping, of the text that holds it.
+    pub pointer: String,
 }
 
 /// Compiles mappings within one manifest's budget.
 pub(crate) struct Mappings {
     expressions_left: usize,
     computed_left: usize,
+    /// Texts with expressions that were compiled before.
+    compiled: HashMap<String, Template>,
     /// Said once; every later expression would say the same.
     exhausted: bool,
 }
 
 impl Mappings {
     pub fn new() -> Self {
-        Self { expressions_left: EXPRESSIONS_MAX, computed_left: COMPUTED_BYTES_MAX, exhausted: false }
+        Self { expressions_left: EXPRESSIONS_MAX, computed_left: COMPUTED_BYTES_MAX, compiled: HashMap::new(), exhausted: false }
     }
 
     /// Compiles a mapping, or a text that is one expression. `what` names it in messages: `the input of a step`.
@@ -50,31 +59,69 @@ impl Mappings {
                 return None;
             }
         }
-        let (mut steps, mut paths) = (Vec::new(), Vec::new());
-        let template = self.compile(node, &mut steps, &mut paths, report);
-        Some(Mapping { template: template?, source: json_of(node)?, steps, paths })
+        self.compile_whole(node, report)
+    }
+
+    /// Compiles a text, with or without expressions in it.
+    pub fn text(&mut self, node: &Node, what: &str, report: &mut Report<'_>) -> Option<Mapping> {
+        crate::fields::text(node, what, report)?;
+        self.compile_whole(node, report)
+    }
+
+    /// Compiles a text that is one expression and nothing else.
+    pub fn expression(&mut self, node: &Node, what: &str, report: &mut Report<'_>) -> Option<(Expression, Mapping)> {
+        let Kind::Text(text) = &node.kind else {
+            not_an_expression(node, what, None, report);
+            return None;
+        };
+        let mapping = self.compile_whole(node, report)?;
+        match &mapping.template {
+            Template::Expression(expression) => Some((expression.clone(), mapping)),
+            Template::Literal(_) | Template::Text(_) | Template::List(_) | Template::Object(_) => {
+                not_an_expression(node, what, Some(text), report);
+                None
+            }
+        }
+    }
+
+    /// Compiles a text that the manifest's author did not write as an expression, such as a path of the input.
+    pub fn made(&mut self, node: &Node, source: &str, report: &mut Report<'_>) -> Option<Expression> {
+        self.spend(node, 1, 0, report)?;
+        match Expression::compile(source) {
+            Ok(expression) => Some(expression),
+            Err(invalid) => {
+                complain(&invalid, source, node.place, report);
+                None
+            }
+        }
+    }
+
+    fn compile_whole(&mut self, node: &Node, report: &mut Report<'_>) -> Option<Mapping> {
+        let mut expressions = Vec::new();
+        let template = self.compile(node, &mut String::new(), &mut expressions, report)?;
+        Some(Mapping { template, expressions })
     }
 
     /// Compiles everything below a node, also after a first problem, so that all of them are reported.
-    fn compile(
-        &mut self,
-        node: &Node,
-        steps: &mut Vec<(StepName, Place)>,
-        paths: &mut Vec<(Vec<String>, Place)>,
-        report: &mut Report<'_>,
-    ) -> Option<Template> {
+    fn compile(&mut self, node: &Node, pointer: &mut String, found: &mut Vec<Located>, report: &mut Report<'_>) -> Option<Template> {
         match &node.kind {
             Kind::Null => Some(Template::Literal(Value::Null)),
             Kind::Bool(flag) => Some(Template::Literal(Value::Bool(*flag))),
             Kind::Number(number, _) => Some(Template::Literal(Value::Number(number.clone()))),
-            Kind::Text(text) => self.compile_text(node, text, steps, paths, report),
+            Kind::Text(text) => self.compile_text(node, text, pointer, found, report),
             Kind::List(items) => {
-                let compiled: Vec<_> = items.iter().map(|item| self.compile(item, steps, paths, report)).collect();
+                let mut compiled = Vec::with_capacity(items.len());
+                for (place, item) in items.iter().enumerate() {
+                    compiled.push(below(pointer, &place.to_string(), |pointer| self.compile(item, pointer, found, report)));
+                }
                 Some(Template::List(compiled.into_iter().collect::<Option<_>>()?))
             }
             Kind::Map(entries) => {
-                let compiled: Vec<_> =
-                    entries.iter().map(|(key, value)| Some((key.text.clone(), self.compile(value, steps, paths, report)?))).collect();
+                let mut compiled = Vec::with_capacity(entries.len());
+                for (key, value) in entries {
+                    let template = below(pointer, &key.text, |pointer| self.compile(value, pointer, found, report));
+                    compiled.push(template.map(|template| (key.text.clone(), template)));
+                }
                 Some(Template::Object(compiled.into_iter().collect::<Option<_>>()?))
             }
             Kind::Invalid => None,
@@ -85,27 +132,53 @@ impl Mappings {
         &mut self,
         node: &Node,
         text: &str,
-        steps: &mut Vec<(StepName, Place)>,
-        paths: &mut Vec<(Vec<String>, Place)>,
+        pointer: &str,
+        found: &mut Vec<Located>,
         report: &mut Report<'_>,
     ) -> Option<Template> {
         if !text.contains("${") {
             return Some(Template::Literal(Value::String(text.to_owned())));
         }
         let bodies = bodies(text);
-        self.spend(node, text, &bodies, report)?;
         let places = places(node, text, &bodies, report.source());
-        let template = match Template::compile_text(text) {
-            Ok(template) => template,
+        let template = match self.compiled.get(text).cloned() {
+            Some(known) => {
+                self.spend(node, bodies.len(), 0, report)?;
+                known
+            }
+            None => self.compile_new(node, text, &bodies, &places, report)?,
+        };
+        for (place, expression) in expressions_of(&template).enumerate() {
+            let place = places.get(place).copied().unwrap_or(node.place);
+            found.push(Located { expression: expression.clone(), place, pointer: pointer.to_owned() });
+        }
+        Some(template)
+    }
+
+    fn compile_new(
+        &mut self,
+        node: &Node,
+        text: &str,
+        bodies: &[Range<usize>],
+        places: &[Place],
+        report: &mut Report<'_>,
+    ) -> Option<Template> {
+        let computed: usize = bodies.iter().map(|body| &text[body.clone()]).filter(|body| !is_path(body.trim())).map(str::len).sum();
+        self.spend(node, bodies.len(), computed, report)?;
+        match Template::compile_text(text) {
+            Ok(template) => {
+                self.compiled.insert(text.to_owned(), template.clone());
+                Some(template)
+            }
             Err(InvalidTemplate::Unclosed) => {
                 let message = "`${` is never closed by `}`";
                 let problem = Problem::new(&codes::BAD_EXPRESSION, node.place, message);
                 report.add(problem.hint("close it, quote a text that holds ` #`, or write `$${` for the characters themselves"));
-                return None;
+                None
             }
             Err(InvalidTemplate::Expression(first)) => {
                 let before = report.failed();
-                for (body, place) in bodies.iter().zip(&places) {
+                for (body, place) in bodies.iter().zip(places) {
                     if let Err(invalid) = Expression::compile(&text[body.clone()]) {
                         complain(&invalid, &text[body.clone()], *place, report);
                     }
@@ -113,36 +186,16 @@ impl Mappings {
                 if !before && !report.failed() {
                     complain(&first, text, node.place, report);
                 }
-                return None;
-            }
-        };
-        let compiled: Vec<&Expression> = match &template {
-            Template::Expression(expression) => vec![expression],
-            Template::Text(parts) => parts
-                .iter()
-                .filter_map(|part| match part {
-                    Part::Expression(expression) => Some(expression),
-                    Part::Text(_) => None,
-                })
-                .collect(),
-            Template::Literal(_) | Template::List(_) | Template::Object(_) => Vec::new(),
-        };
-        for (place, expression) in compiled.into_iter().enumerate() {
-            let at = places.get(place).copied().unwrap_or(node.place);
-            steps.extend(expression.steps().iter().map(|step| (step.clone(), at)));
-            if is_path(expression.source()) {
-                paths.push((expression.source().split('.').map(str::to_owned).collect(), at));
+                None
             }
         }
-        Some(template)
     }
 
-    fn spend(&mut self, node: &Node, text: &str, bodies: &[Range<usize>], report: &mut Report<'_>) -> Option<()> {
-        let computed: usize = bodies.iter().map(|body| &text[body.clone()]).filter(|body| !is_path(body.trim())).map(str::len).sum();
+    fn spend(&mut self, node: &Node, expressions: usize, computed: usize, report: &mut Report<'_>) -> Option<()> {
         if self.exhausted {
             return None;
         }
-        let left = self.expressions_left.checked_sub(bodies.len().max(1)).zip(self.computed_left.checked_sub(computed));
+        let left = self.expressions_left.checked_sub(expressions.max(1)).zip(self.computed_left.checked_sub(computed));
         if let Some((expressions_left, computed_left)) = left {
             (self.expressions_left, self.computed_left) = (expressions_left, computed_left);
             return Some(());
@@ -155,6 +208,29 @@ impl Mappings {
         report.add(problem.hint("let a step compute what is large, or split the workflow"));
         None
     }
+}
+
+/// Does something one level further down a JSON pointer.
+fn below<T>(pointer: &mut String, name: &str, inner: impl FnOnce(&mut String) -> T) -> T {
+    let length = pointer.len();
+    pointer.push('/');
+    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+    let result = inner(pointer);
+    pointer.truncate(length);
+    result
+}
+
+/// The expressions of one text.
+fn expressions_of(template: &Template) -> impl Iterator<Item = &Expression> {
+    let (lone, parts): (Option<&Expression>, &[Part]) = match template {
+        Template::Expression(expression) => (Some(expression), &[]),
+        Template::Text(parts) => (None, parts),
+        Template::Literal(_) | Template::List(_) | Template::Object(_) => (None, &[]),
+    };
+    lone.into_iter().chain(parts.iter().filter_map(|part| match part {
+        Part::Expression(expression) => Some(expression),
+        Part::Text(_) => None,
+    }))
 }
 
 /// The value of a template without expressions.
@@ -174,81 +250,26 @@ fn is_path(source: &str) -> bool {
         && source.split('.').all(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
 }
 
-/// What stands between the braces of each `${ … }`. Used for places alone: whether a text is acceptable is the engine's verdict.
-fn bodies(text: &str) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    let mut from = 0;
-    while let Some(start) = text[from..].find("${").map(|place| from + place) {
-        if text[from..start].ends_with('$') {
-            from = start + 2;
-            continue;
-        }
-        let Some(length) = length_of_body(&text[start + 2..]) else { break };
-        found.push(start + 2..start + 2 + length);
-        from = start + 2 + length + 1;
+fn not_an_expression(node: &Node, what: &str, text: Option<&str>, report: &mut Report<'_>) {
+    if matches!(node.kind, Kind::Invalid) {
+        return;
     }
-    found
-}
-
-/// The bytes before the `}` that closes an expression; quotes and inner braces are stepped over.
-fn length_of_body(rest: &str) -> Option<usize> {
-    let (mut depth, mut quote, mut escaped) = (0usize, None, false);
-    for (place, byte) in rest.bytes().enumerate() {
-        match quote {
-            Some(_) if escaped => escaped = false,
-            Some(_) if byte == b'\\' => escaped = true,
-            Some(open) if byte == open => quote = None,
-            Some(_) => {}
-            None if byte == b'\'' || byte == b'"' => quote = Some(byte),
-            None if byte == b'{' => depth += 1,
-            None if byte == b'}' && depth == 0 => return Some(place),
-            None if byte == b'}' => depth -= 1,
-            None => {}
+    let hint = match text {
+        Some(text) if text.contains("${") => {
+            "put everything between the braces; texts are joined by `+`: `\"${ 'order-' + task.input.id }\"`".to_owned()
         }
-    }
-    None
-}
-
-/// Where each expression stands in the file. Escapes and folded lines can hide one; then the whole text is marked.
-fn places(node: &Node, text: &str, bodies: &[Range<usize>], source: &str) -> Vec<Place> {
-    let raw = source.get(node.place.start..node.place.end).unwrap_or_default();
-    let mut places = Vec::with_capacity(bodies.len());
-    let (mut done, mut line, mut column) = (0, node.place.line, node.place.column);
-    for body in bodies {
-        let body = &text[body.clone()];
-        let found = raw[done..].match_indices("${").map(|(place, _)| done + place).find(|place| !raw[..*place].ends_with('$'));
-        let Some(start) = found.map(|place| place + 2) else {
-            places.push(node.place);
-            continue;
-        };
-        for character in raw[done..start].chars() {
-            (line, column) = if character == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        Some(text) if !text.contains(['\'', '"', '\\', '\n']) && text.len() <= 40 => {
+            format!("write `\"${{ {text} }}\"` for a value, or `\"${{ '{text}' }}\"` for the text itself")
         }
-        done = start;
-        let lead = body.len() - body.trim_start().len();
-        if raw[start..].starts_with(body) && !body[..lead].contains('\n') {
-            let begin = node.place.start + start;
-            places.push(Place {
-                start: begin + lead,
-                end: begin + body.trim_end().len().max(lead),
-                line,
-                column: column + body[..lead].chars().count(),
-            });
-            for character in body.chars() {
-                (line, column) = if character == '\n' { (line + 1, 1) } else { (line, column + 1) };
-            }
-            done += body.len();
-        } else {
-            let begin = node.place.start + start - 2;
-            places.push(Place { start: begin, end: begin + 2, line, column: column.saturating_sub(2).max(1) });
-        }
-    }
-    places
+        _ => "write `\"${ … }\"` with an expression between the braces".to_owned(),
+    };
+    let message = format!("{what} is one expression, but this is {}", text.map_or(node.noun(), |_| "text"));
+    report.add(Problem::new(&codes::NOT_AN_EXPRESSION, node.mark(), message).hint(hint));
 }
 
 fn complain(invalid: &InvalidExpression, body: &str, place: Place, report: &mut Report<'_>) {
     let problem = |message: String| Problem::new(&codes::BAD_EXPRESSION, place, message);
-    let names = "expressions know `task.input` and `steps.<name>.result`, and the variables of `map`, `filter`, `all`, `exists`";
+    let names = "expressions know `task.input`, `task.id`, `task.error`, `steps.<name>.result`, `.status` and `.error`, `item`, `item_index`, and the variables of `map`, `filter`, `all`, `exists`";
     report.add(match invalid {
         InvalidExpression::Syntax { message, column } => {
             let body = body.trim();
@@ -283,26 +304,4 @@ fn plain(message: &str) -> String {
     }
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     message.split(" expecting ").next().unwrap_or(message).to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn expressions_are_found_as_the_engine_finds_them() {
-        let table: [(&str, &[&str]); 7] = [
-            ("none", &[]),
-            ("${ a.b }", &[" a.b "]),
-            ("x ${a.b} y ${c.d}", &["a.b", "c.d"]),
-            ("$${no} ${yes}", &["yes"]),
-            ("${ {'a': '}'}.a }", &[" {'a': '}'}.a "]),
-            ("${ '\\'}' }", &[" '\\'}' "]),
-            ("${ open", &[]),
-        ];
-        for (text, expected) in table {
-            let found: Vec<&str> = bodies(text).into_iter().map(|body| &text[body]).collect();
-            assert_eq!(found, expected, "{text}");
-        }
-    }
 }

@@ -1,11 +1,13 @@
 //! Reads `systems:` and the contracts of their capabilities.
 
+use crate::breaker;
 use crate::check::{DeclaredCapability, DeclaredSystem};
 use crate::codes;
 use crate::fields::{Fields, entries, name, text, wrong_type};
 use crate::report::{Place, Problem, Report};
 use crate::schema::Schemas;
 use crate::timeouts::limit;
+use crate::transport::{self, HttpBinding, Transport};
 use crate::url;
 use crate::yaml::{Kind, Node};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -29,7 +31,11 @@ pub(crate) struct System {
     /// Capability to its place in `declared.capabilities`.
     by_capability: HashMap<String, usize>,
     timeouts: Vec<Option<(Duration, Place)>>,
+    /// Whether an address is written, also if it was refused.
+    has_url: bool,
 }
+
+const FIELDS: [&str; 5] = ["base_url", "health_check_url", "transport", "canary", "capabilities"];
 
 impl Systems {
     pub fn read(node: &Node, schemas: &mut Schemas, report: &mut Report<'_>) -> Self {
@@ -64,13 +70,24 @@ impl Systems {
 
 impl System {
     fn read(name: tasker_engine::SystemName, place: Place, node: &Node, schemas: &mut Schemas, report: &mut Report<'_>) -> Self {
-        let declared = DeclaredSystem { name, base_url: None, health_check_url: None, capabilities: Vec::new() };
-        let mut system = Self { declared, place, by_capability: HashMap::new(), timeouts: Vec::new() };
-        let Some(fields) = Fields::open(node, "a system", &["base_url", "health_check_url", "capabilities"], report) else {
+        let declared = DeclaredSystem {
+            name,
+            base_url: None,
+            health_check_url: None,
+            transport: Transport::Auto,
+            canary: None,
+            capabilities: Vec::new(),
+        };
+        let mut system = Self { declared, place, by_capability: HashMap::new(), timeouts: Vec::new(), has_url: false };
+        let Some(fields) = Fields::open(node, "a system", &FIELDS, report) else {
             return system;
         };
+        system.has_url = fields.get("base_url").is_some();
         system.declared.base_url = fields.get("base_url").and_then(|node| url::read(node, "`base_url`", report));
         system.declared.health_check_url = fields.get("health_check_url").and_then(|node| url::read(node, "`health_check_url`", report));
+        system.declared.transport = fields.get("transport").and_then(|node| transport::read(node, report)).unwrap_or_default();
+        system.declared.canary = fields.get("canary").and_then(|node| breaker::canary(node, report));
+        system.check_transport(&fields, report);
         match fields.get("capabilities") {
             Some(Node { kind: Kind::List(items), .. }) => {
                 items.iter().for_each(|item| system.read_capability(item, schemas, report));
@@ -81,10 +98,27 @@ impl System {
         system
     }
 
+    /// Reports what contradicts the way the system is reached.
+    fn check_transport(&self, fields: &Fields<'_>, report: &mut Report<'_>) {
+        if self.declared.transport != Transport::Http {
+            return;
+        }
+        let place = fields.get("transport").map_or(self.place, |node| node.place);
+        if fields.get("base_url").is_none() {
+            let message = format!("system `{}` is called over HTTP, but nobody knows where", self.declared.name);
+            let problem = Problem::new(&codes::TRANSPORT_WITHOUT_URL, place, message);
+            report.add(problem.hint("give it a `base_url`, or leave `transport` out"));
+        }
+        if let Some(key) = fields.key("canary") {
+            let message = format!("system `{}` is called over HTTP, so there are no workers of another version", self.declared.name);
+            report.add(Problem::new(&codes::TRANSPORT_CONFLICT, key, message).hint("remove `canary`, or `transport: http`"));
+        }
+    }
+
     fn read_capability(&mut self, node: &Node, schemas: &mut Schemas, report: &mut Report<'_>) {
         let (named, fields) = match &node.kind {
             Kind::Map(_) => {
-                let known = ["name", "description", "input", "result", "errors", "timeout"];
+                let known = ["name", "description", "input", "result", "errors", "timeout", "http", "breaker"];
                 let Some(fields) = Fields::open(node, "a capability", &known, report) else { return };
                 (fields.required("name", "name it: `name: inventory.reserve`", report), Some(fields))
             }
@@ -92,13 +126,14 @@ impl System {
             _ => return wrong_type(node, "a capability", "a name, or a mapping with `name`", report),
         };
         let mut contract = Contract::default();
-        let (mut timeout, mut description) = (None, String::new());
-        if let Some(fields) = fields {
+        let (mut timeout, mut description, mut breaker) = (None, String::new(), None);
+        if let Some(fields) = &fields {
             description = fields.description(report);
             contract.input = fields.get("input").and_then(|node| schemas.read(node, "the input schema", report));
             contract.result = fields.get("result").and_then(|node| schemas.read(node, "the result schema", report));
             contract.errors = fields.get("errors").map(|node| errors(node, schemas, report)).unwrap_or_default();
             timeout = limit(fields.get("timeout"), "`timeout`", report);
+            breaker = fields.get("breaker").and_then(|node| breaker::read(node, report));
         }
         let Some(named) = named else { return };
         let Some(written) = text(named, "a capability's name", report) else { return };
@@ -108,16 +143,36 @@ impl System {
             report.add(Problem::new(&codes::DUPLICATE_CAPABILITY, named.place, message).hint("keep one of the two"));
             return;
         }
+        let http = fields.as_ref().and_then(|fields| self.binding(fields, written, report));
         self.by_capability.insert(written.to_owned(), self.declared.capabilities.len());
         let plain_timeout = timeout.map(|(duration, _)| duration);
-        self.declared.capabilities.push(DeclaredCapability { name, contract, timeout: plain_timeout, description });
+        self.declared.capabilities.push(DeclaredCapability { name, contract, timeout: plain_timeout, description, http, breaker });
         self.timeouts.push(timeout);
     }
 
+    /// How a capability is asked over HTTP, if it says so; refused where that can never happen.
+    fn binding(&self, fields: &Fields<'_>, capability: &str, report: &mut Report<'_>) -> Option<HttpBinding> {
+        let binding = transport::binding(fields.get("http")?, capability, report);
+        let place = fields.key("http").unwrap_or(fields.mark());
+        let name = &self.declared.name;
+        if self.declared.transport == Transport::Bus {
+            let message = format!("system `{name}` is reached over the bus alone, so `http` would never be used");
+            report.add(Problem::new(&codes::TRANSPORT_CONFLICT, place, message).hint("remove `http`, or the system's `transport: bus`"));
+        } else if !self.has_url {
+            let message = format!("system `{name}` has no `base_url`, so `http` would never be used");
+            report.add(Problem::new(&codes::TRANSPORT_WITHOUT_URL, place, message).hint("give the system a `base_url`, or remove `http`"));
+        }
+        binding
+    }
+
+    /// The place of a capability among those that are declared.
+    pub fn find(&self, capability: &str) -> Option<usize> {
+        self.by_capability.get(capability).copied()
+    }
+
     /// A declared capability and its default running limit.
-    pub fn capability(&self, name: &str) -> Option<(&DeclaredCapability, Option<(Duration, Place)>)> {
-        let place = *self.by_capability.get(name)?;
-        Some((&self.declared.capabilities[place], self.timeouts[place]))
+    pub fn capability(&self, place: usize) -> (&DeclaredCapability, Option<(Duration, Place)>) {
+        (&self.declared.capabilities[place], self.timeouts[place])
     }
 }
 

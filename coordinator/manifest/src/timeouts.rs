@@ -31,6 +31,24 @@ pub(crate) fn read(node: &Node, report: &mut Report<'_>) -> Limits {
     }
 }
 
+/// Reads the limit of a wait or an approval: how long it waits. Nothing runs, so there is nothing else to limit.
+pub(crate) fn read_waiting(node: &Node, report: &mut Report<'_>) -> Limits {
+    if !matches!(node.kind, Kind::Map(_)) {
+        return Limits { waiting: limit(Some(node), "`timeout`", report), ..Limits::default() };
+    }
+    let Some(fields) = Fields::open(node, "`timeout`", &["waiting", "running", "total"], report) else {
+        return Limits::default();
+    };
+    for name in ["running", "total"] {
+        if let Some(key) = fields.key(name) {
+            let message = format!("what only waits has no `{name}` limit");
+            let problem = Problem::new(&codes::FIELD_OF_OTHER_KIND, key, message);
+            report.add(problem.hint("write `timeout: 3d`, how long it waits at most"));
+        }
+    }
+    Limits { waiting: limit(fields.get("waiting"), "`waiting`", report), ..Limits::default() }
+}
+
 /// One duration and its place.
 pub(crate) fn limit(node: Option<&Node>, what: &str, report: &mut Report<'_>) -> Option<(Duration, Place)> {
     let node = node?;
@@ -44,24 +62,30 @@ impl Limits {
         self
     }
 
-    /// Reports limits that can never be reached because another one runs out first.
-    pub fn check(&self, step: &str, task: Option<Duration>, report: &mut Report<'_>) {
-        let parts = [("waiting", self.waiting), ("running", self.running)];
-        if let Some((total, place)) = self.total {
-            for (name, part) in parts {
-                let Some((part, _)) = part.filter(|(part, _)| *part > total) else { continue };
-                let message = format!("step `{step}` may be {name} for {} but takes at most {} in all", format(part), format(total));
-                add(&codes::STEP_TIMEOUT_ORDER, place, message, format!("raise `total` to at least {}", format(part)), report);
-            }
+    /// Reports a part of the step that may take longer than the whole step.
+    pub fn check_order(&self, step: &str, report: &mut Report<'_>) {
+        let Some((total, place)) = self.total else { return };
+        for (name, part) in [("waiting", self.waiting), ("running", self.running)] {
+            let Some((part, _)) = part.filter(|(part, _)| *part > total) else { continue };
+            let message = format!("step `{step}` may be {name} for {} but takes at most {} in all", format(part), format(total));
+            add(&codes::STEP_TIMEOUT_ORDER, place, message, format!("raise `total` to at least {}", format(part)), report);
         }
-        let Some(task) = task else { return };
-        for (name, limit) in parts.into_iter().chain([("total", self.total)]) {
+    }
+
+    /// Reports limits that can never be reached because the task runs out of time first. Not for handlers, which run when it has.
+    pub fn check_task(&self, step: &str, task: Duration, report: &mut Report<'_>) {
+        for (name, limit) in [("waiting", self.waiting), ("running", self.running), ("total", self.total)] {
             let Some((limit, place)) = limit.filter(|(limit, _)| *limit > task) else { continue };
             let message =
                 format!("the `{name}` limit of step `{step}`, {}, is longer than the whole task's {}", format(limit), format(task));
             let hint = format!("shorten it to at most {}, or raise the workflow's `timeout`", format(task));
             add(&codes::TASK_TIMEOUT_EXCEEDED, place, message, hint, report);
         }
+    }
+
+    /// How long a wait or an approval waits.
+    pub fn waiting(&self) -> Option<Duration> {
+        self.waiting.map(|(waiting, _)| waiting)
     }
 
     pub fn to_timeouts(self) -> Timeouts {

@@ -46,6 +46,8 @@ pub(crate) enum Kind {
 pub(crate) struct Key {
     pub text: String,
     pub place: Place,
+    /// Written without quotes, so that a reader of values may take `1` for a number.
+    pub plain: bool,
 }
 
 impl Node {
@@ -59,6 +61,14 @@ impl Node {
             Kind::List(_) => "a list",
             Kind::Map(_) => "a mapping",
             Kind::Invalid => "invalid",
+        }
+    }
+
+    /// The value of a field, if this is a mapping that has it.
+    pub fn field(&self, name: &str) -> Option<&Node> {
+        match &self.kind {
+            Kind::Map(entries) => entries.iter().find(|(key, _)| key.text == name).map(|(_, value)| value.as_ref()),
+            _ => None,
         }
     }
 
@@ -220,7 +230,7 @@ impl<'s> Tree<'_, 's> {
                             .hint("write the fields out, or repeat a whole value by an alias: `retry: *patient`")
                     }
                     "" => Problem::new(&codes::BAD_KEY, place, "a key is empty").hint("give the field its name"),
-                    _ => return Ok(Some(Key { text: text.into_owned(), place })),
+                    _ => return Ok(Some(Key { plain: style == ScalarStyle::Plain, text: text.into_owned(), place })),
                 }
             }
             event => {

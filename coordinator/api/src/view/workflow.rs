@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 pub struct Diagnostic {
     /// Stable, for programs.
     code: String,
-    /// `error` or `warning`.
+    /// `error`, `warning` or `info`.
     severity: &'static str,
     message: String,
     /// As named by whoever applied the manifest.
@@ -38,6 +38,7 @@ impl Diagnostic {
             severity: match found.severity {
                 tasker_manifest::Severity::Error => "error",
                 tasker_manifest::Severity::Warning => "warning",
+                tasker_manifest::Severity::Info => "info",
             },
             message: found.message.clone(),
             file: found.file.clone(),
