@@ -104,7 +104,7 @@ fn start(workflow: &Arc<Workflow>, input: Payload) -> Task {
 fn ask(task: &mut Task, step: StepIndex) -> Reply {
     let assignment = Assignment {
         token: AttemptToken([7; 16]),
-        target: Target::Session(SessionId::new("session").expect("valid")),
+        target: Target::Session(SessionId::new("session-1").expect("valid")),
         contract: None,
     };
     dispatch(task, step, &assignment, NOW);
