@@ -25,7 +25,9 @@ fn survive(what: &str, one: &Value, other: &Value) {
         let _ = Type::of_schema(&one.to_schema());
     }
     let _ = (a.and(&b), Type::union([a.clone(), b.clone()]), diff(one, other));
-    if started.elapsed() > Duration::from_millis(500) { println!("{what}: {:?}", started.elapsed()); }
+    if started.elapsed() > Duration::from_millis(500) {
+        println!("{what}: {:?}", started.elapsed());
+    }
     assert!(started.elapsed() < PATIENCE, "{what} took {:?}", started.elapsed());
 }
 
