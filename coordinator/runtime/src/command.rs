@@ -1,14 +1,17 @@
 //! What the operations ask of the loop.
 
 use crate::operations::{
-    Applied, AppliedWorkflow, ApplyError, CapabilityView, ChangeError, DrainedVersion, Figures, FleetError, Reason, SubmitError, Submitted,
-    SystemView, TaskView, Unavailable, WorkerView,
+    Applied, AppliedWorkflow, ApplyError, ApprovalError, ApprovalPage, CapabilityView, ChangeError, DrainedVersion, EventError, EventTaken,
+    Figures, FleetError, HeldPage, ItemPage, ItemsError, ListItems, ListPeople, Reason, ResolveError, SignalError, Signalled, SubmitError,
+    Submitted, SystemView, TaskView, Unavailable, WorkerView, WorkflowPauseError, WorkflowPaused,
 };
-use crate::port::store::Sequence;
+use crate::port::store::{KeyUse, Sequence};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tasker_engine::{Digest, Namespace, Payload, SystemName, TaskId, Timestamp, WorkflowName, WorkflowVersion};
+use tasker_engine::decide::approval::Verdict;
+use tasker_engine::event::Resolution;
+use tasker_engine::{Digest, Namespace, Payload, StepLabel, StepName, SystemName, TaskId, Timestamp, WorkflowName, WorkflowVersion};
 use tasker_scheduler::Target;
 use tasker_scheduler::breaker::Override;
 use tokio::sync::oneshot::Sender;
@@ -27,14 +30,8 @@ pub(crate) enum Command {
         answer: Sender<Vec<AppliedWorkflow>>,
     },
     Submit {
-        namespace: Namespace,
-        workflow: WorkflowName,
-        version: Option<WorkflowVersion>,
-        input: Payload,
-        labels: BTreeMap<String, String>,
-        keyed: Option<KeyedSubmission>,
-        traceparent: Option<String>,
-        answer: Sender<Result<Submitted, SubmitError>>,
+        submission: Box<NewTask>,
+        answer: Sender<Result<Accepted, SubmitError>>,
     },
     Show {
         namespace: Namespace,
@@ -56,6 +53,81 @@ pub(crate) enum Command {
         id: TaskId,
         reason: String,
         answer: Sender<Result<TaskView, ChangeError>>,
+    },
+    Signal {
+        namespace: Namespace,
+        id: TaskId,
+        name: String,
+        payload: Payload,
+        signal: Option<String>,
+        answer: Sender<Result<Signalled, SignalError>>,
+    },
+    SendEvent {
+        namespace: Namespace,
+        name: String,
+        key: String,
+        payload: Payload,
+        identified: Option<KeyedEvent>,
+        answer: Sender<Result<EventTaken, EventError>>,
+    },
+    Approvals {
+        namespace: Namespace,
+        list: ListPeople,
+        answer: Sender<ApprovalPage>,
+    },
+    Decide {
+        namespace: Namespace,
+        id: TaskId,
+        step: StepLabel,
+        verdict: Verdict,
+        answer: Sender<Result<TaskView, ApprovalError>>,
+    },
+    Comment {
+        namespace: Namespace,
+        id: TaskId,
+        step: StepLabel,
+        by: String,
+        comment: String,
+        answer: Sender<Result<TaskView, ApprovalError>>,
+    },
+    Held {
+        namespace: Namespace,
+        list: ListPeople,
+        answer: Sender<HeldPage>,
+    },
+    Resolve {
+        namespace: Namespace,
+        id: TaskId,
+        step: StepLabel,
+        resolution: Resolution,
+        by: String,
+        comment: Option<String>,
+        answer: Sender<Result<TaskView, ResolveError>>,
+    },
+    Pause {
+        namespace: Namespace,
+        id: TaskId,
+        reason: String,
+        answer: Sender<Result<TaskView, ChangeError>>,
+    },
+    Resume {
+        namespace: Namespace,
+        id: TaskId,
+        answer: Sender<Result<TaskView, ChangeError>>,
+    },
+    /// With a reason: pauses; without: resumes.
+    PauseWorkflow {
+        namespace: Namespace,
+        name: WorkflowName,
+        reason: Option<String>,
+        answer: Sender<Result<WorkflowPaused, WorkflowPauseError>>,
+    },
+    Items {
+        namespace: Namespace,
+        id: TaskId,
+        step: StepName,
+        list: ListItems,
+        answer: Sender<Result<ItemPage, ItemsError>>,
     },
     Retry {
         namespace: Namespace,
@@ -103,6 +175,45 @@ pub(crate) enum Command {
         grace: Duration,
         answer: Sender<()>,
     },
+}
+
+/// A task to be accepted.
+pub(crate) struct NewTask {
+    pub namespace: Namespace,
+    pub workflow: WorkflowName,
+    pub version: Option<WorkflowVersion>,
+    pub input: Payload,
+    pub labels: BTreeMap<String, String>,
+    pub keyed: Option<KeyedSubmission>,
+    /// The identity as it was computed at the first try, and what the store knew of it.
+    pub identified: Option<IdentifiedSubmission>,
+    pub traceparent: Option<String>,
+}
+
+/// What became of a task to be accepted.
+pub(crate) enum Accepted {
+    /// It exists.
+    Done(Submitted),
+    /// Its workflow has an identity: look this key up and ask again.
+    LookUp { key: String, submission: Box<NewTask> },
+}
+
+/// The identity of a submission, with the task that had it when the store was asked.
+pub(crate) struct IdentifiedSubmission {
+    pub key: String,
+    pub used: Option<KeyUse>,
+    /// When the store was asked: identities used since then are known to the loop.
+    pub looked_up_at: Timestamp,
+}
+
+/// The id of an event that was not found in the store.
+pub(crate) struct KeyedEvent {
+    /// Under which it is remembered.
+    pub key: String,
+    /// When it was not found.
+    pub looked_up_at: Timestamp,
+    /// As the sender gave it.
+    pub id: String,
 }
 
 /// A submission with an idempotency key that was not found in the store.

@@ -46,6 +46,10 @@ pub(crate) const SWEEP_ROWS_MAX: usize = 512;
 pub(crate) const WATCH_BUFFER: usize = 4_096;
 /// Finished tasks kept in memory for late replies and watchers.
 pub(crate) const FINISHED_KEPT: usize = 1_000;
+/// Child tasks started before the loop looks at the commit again.
+pub(crate) const CHILDREN_PER_TURN: usize = 256;
+/// Tasks that are paused or resumed with their workflow before the loop looks at the commit again.
+pub(crate) const PAUSES_PER_TURN: usize = 512;
 /// Calls of plain responders that may be open at once, per capability.
 pub(crate) const CALLS_PER_LANE: usize = 64;
 /// How long an unacknowledged reply is kept by a worker before it is sent again.

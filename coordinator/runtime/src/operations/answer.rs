@@ -1,6 +1,7 @@
 //! What is answered, in the engine's own words; the API turns it into JSON.
 
-use crate::port::store::TaskRow;
+use super::ChildView;
+use crate::port::store::{TaskRow, WorkflowPause};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub use tasker_scheduler::breaker::{Override, State};
 pub struct Submitted {
     /// The task.
     pub task: TaskId,
-    /// False if the idempotency key had led to this task before.
+    /// False if the idempotency key had led to this task before, or the workflow's identity says that it is the same task.
     pub created: bool,
     /// The W3C trace id of the task, 32 hexadecimal digits.
     pub trace_id: String,
@@ -35,6 +36,10 @@ pub struct TaskView {
     pub task: Task,
     /// The latest progress of running steps.
     pub progress: BTreeMap<StepIndex, Payload>,
+    /// The tasks that its steps started, in order; the latest [`super::CHILDREN_SHOWN_MAX`].
+    pub children: Vec<ChildView>,
+    /// Since when and why its whole workflow is paused.
+    pub workflow_pause: Option<WorkflowPause>,
 }
 
 /// A task's events.
@@ -72,6 +77,8 @@ pub struct AppliedWorkflow {
     pub applied_at: Timestamp,
     /// Whether new tasks run this version unless they name another.
     pub current: bool,
+    /// Since when and why the tasks of this workflow, in every version, start nothing new.
+    pub pause: Option<WorkflowPause>,
 }
 
 /// What applying a manifest led to.
@@ -245,6 +252,24 @@ pub struct Figures {
     pub messages_refused: BTreeMap<&'static str, u64>,
     /// Every breaker; as many as manifests declare and operators demand.
     pub breakers: Vec<BreakerFigure>,
+    /// Steps that wait, by what for: `signal`, `event`, `sleep`, `approval`.
+    pub waits: BTreeMap<&'static str, u64>,
+    /// Steps that failed for good and wait for a person.
+    pub held_steps: u64,
+    /// Tasks that are paused.
+    pub tasks_paused: u64,
+    /// Workflows that are paused.
+    pub workflows_paused: u64,
+    /// Attached child tasks that are not over.
+    pub children_open: u64,
+    /// Child steps that are ready but not started yet.
+    pub children_waiting: u64,
+    /// Child tasks started.
+    pub children_started: u64,
+    /// Tasks that began to undo what they had done.
+    pub compensations_started: u64,
+    /// Events from outside that are kept until somebody waits for them.
+    pub events_kept: u64,
 }
 
 /// One breaker's figures.
@@ -301,13 +326,31 @@ pub enum SubmitError {
         /// Where and why.
         violations: Vec<Violation>,
     },
-    /// The workflow's `deadline` has no instant for this input.
+    /// The workflow's `deadline` has no instant for this input; code `deadline.unknown`.
     #[error("the deadline of workflow `{workflow}` cannot be computed: {problem}")]
     NoDeadline {
         /// Which workflow.
         workflow: String,
         /// What is wrong.
         problem: String,
+    },
+    /// The workflow's `identity` has no value for this input; code `identity.unknown`.
+    #[error("the identity of workflow `{workflow}` cannot be computed: {problem}")]
+    NoIdentity {
+        /// Which workflow.
+        workflow: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The task exists already, as the workflow's `identity` says; no task was created. Code `task.duplicate`, HTTP 409.
+    #[error("task {task} is the same task, as the identity of workflow `{workflow}` says")]
+    Duplicate {
+        /// Which workflow.
+        workflow: String,
+        /// The task there is.
+        task: TaskId,
+        /// When the window of its identity is over.
+        until: Timestamp,
     },
     /// The key was used for another content; no task was created.
     #[error("idempotency key `{key}` was used for another submission (task {task}); use a new key for new content")]
@@ -334,9 +377,15 @@ pub enum ChangeError {
     /// It is over and stays as it is (P9).
     #[error("the task is already {}", .0.as_str())]
     AlreadyFinished(TaskStatus),
-    /// It failed, and what it did is being undone; that is not broken off.
-    #[error("the task has failed already and is undoing what it did")]
+    /// It is on its way to its end, which is neither broken off nor held up; code `task.not_running`.
+    #[error("the task is on its way to its end and finishes what is declared for that case")]
     Ending,
+    /// Every task of its workflow is paused, so it cannot be resumed by itself; code `workflow.paused`, HTTP 409.
+    #[error("workflow `{0}` is paused; resume the workflow instead")]
+    WorkflowPaused(WorkflowName),
+    /// The task whose child it is is paused, and its children with it; code `task.parent_paused`, HTTP 409.
+    #[error("the task is a child of task {0}, which is paused; resume that one instead")]
+    ParentPaused(TaskId),
     /// Only a task that is over can be retried.
     #[error("the task is still running; cancel it first, or wait")]
     StillRunning,

@@ -3,10 +3,18 @@
 //! Every answer that says that something was done is given after its commit (P5). Reads by id are fresh; searches may lag and carry `as_of`.
 
 mod answer;
+mod outside;
+mod parts;
+mod pauses;
+mod people;
 mod request;
-mod submit;
+pub(crate) mod submit;
 
 pub use answer::*;
+pub use outside::*;
+pub use parts::*;
+pub use pauses::*;
+pub use people::*;
 pub use request::*;
 
 use crate::command::Command;

@@ -1,10 +1,18 @@
 //! Submitting: the key is looked up and the content is fingerprinted before the loop is asked.
 
 use super::{Operations, Submit, SubmitError, Submitted, Unavailable, now, unreadable};
-use crate::command::{Command, KeyedSubmission};
+use crate::command::{Accepted, Command, IdentifiedSubmission, KeyedSubmission, NewTask};
 use tasker_engine::task::Submission;
 use tasker_engine::{Digest, Namespace, Payload};
 use tokio::sync::oneshot;
+
+/// Begins the keys under which identities of tasks are remembered; idempotency keys begin otherwise.
+pub(crate) const IDENTITY_PREFIX: &str = "identity:";
+/// Begins the keys under which ids of events are remembered; idempotency keys begin otherwise.
+pub(crate) const EVENT_PREFIX: &str = "event:";
+
+/// How often an identity is looked up: a second time only if another version was applied meanwhile, which gives another identity.
+const LOOK_UPS_MAX: usize = 3;
 
 impl Operations {
     /// Accepts a task; answers after the commit (P1). A repeat with the same key and content answers with the same task (P2).
@@ -15,7 +23,7 @@ impl Operations {
         let started = self.start_submit(namespace, submit).await?;
         match started {
             Started::Found(submitted) => Ok(submitted),
-            Started::Asked(answered) => answered.await.map_err(|_| Unavailable::Unknown)?,
+            Started::Asked(answered) => self.finish_submit(answered).await,
         }
     }
 
@@ -30,7 +38,7 @@ impl Operations {
             outcomes.push(match one {
                 Err(error) => Err(error),
                 Ok(Started::Found(submitted)) => Ok(submitted),
-                Ok(Started::Asked(answered)) => answered.await.unwrap_or(Err(SubmitError::Unavailable(Unavailable::Unknown))),
+                Ok(Started::Asked(answered)) => self.finish_submit(answered).await,
             });
         }
         outcomes
@@ -55,29 +63,58 @@ impl Operations {
             }
             keyed = Some(KeyedSubmission { key: key.clone(), fingerprint, looked_up_at });
         }
-        let (answer, answered) = oneshot::channel();
-        let command = Command::Submit {
+        let submission = NewTask {
             namespace: namespace.clone(),
             workflow: submit.workflow,
             version: submit.version,
             input,
             labels: submit.labels,
             keyed,
+            identified: None,
             traceparent: submit.traceparent,
-            answer,
         };
-        self.commands.try_send(command).map_err(|refused| match refused {
+        Ok(Started::Asked(self.ask_to_accept(Box::new(submission))?))
+    }
+
+    fn ask_to_accept(&self, submission: Box<NewTask>) -> Result<Answered, Unavailable> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.try_send(Command::Submit { submission, answer }).map_err(|refused| match refused {
             tokio::sync::mpsc::error::TrySendError::Full(_) => Unavailable::Busy { retry_after: std::time::Duration::from_secs(1) },
             tokio::sync::mpsc::error::TrySendError::Closed(_) => Unavailable::Draining,
         })?;
-        Ok(Started::Asked(answered))
+        Ok(answered)
+    }
+
+    /// Waits for the answer; looks the task's identity up if its workflow declares one.
+    async fn finish_submit(&self, mut answered: Answered) -> Result<Submitted, SubmitError> {
+        for _ in 0..LOOK_UPS_MAX {
+            let (key, mut submission) = match answered.await.map_err(|_| Unavailable::Unknown)?? {
+                Accepted::Done(submitted) => return Ok(submitted),
+                Accepted::LookUp { key, submission } => (key, submission),
+            };
+            let looked_up_at = now();
+            let used = self.store.find_key(&submission.namespace, &key).await.map_err(unreadable)?;
+            if let Some(used) = &used {
+                // The task there is may not be in memory, where its trace is read from.
+                self.task(&submission.namespace, used.task).await?;
+            }
+            submission.identified = Some(IdentifiedSubmission { key, used, looked_up_at });
+            answered = self.ask_to_accept(submission)?;
+        }
+        match answered.await.map_err(|_| Unavailable::Unknown)?? {
+            Accepted::Done(submitted) => Ok(submitted),
+            Accepted::LookUp { .. } => Err(Unavailable::Busy { retry_after: std::time::Duration::from_secs(1) }.into()),
+        }
     }
 }
 
 enum Started {
     Found(Submitted),
-    Asked(oneshot::Receiver<Result<Submitted, SubmitError>>),
+    Asked(Answered),
 }
+
+/// The loop's answer to a submission, to come.
+type Answered = oneshot::Receiver<Result<Accepted, SubmitError>>;
 
 /// What makes two submissions the same: workflow, version, input and labels, byte by byte.
 fn fingerprint(submit: &Submit) -> Digest {
@@ -114,6 +151,10 @@ fn check_limits(submit: &Submit) -> Result<(), SubmitError> {
         && (key.is_empty() || key.len() > Submission::KEY_BYTES_MAX)
     {
         return limit(format!("the idempotency key has {} bytes; give 1 to {}", key.len(), Submission::KEY_BYTES_MAX));
+    }
+    let own = [IDENTITY_PREFIX, EVENT_PREFIX];
+    if let Some(prefix) = submit.idempotency_key.as_deref().and_then(|key| own.into_iter().find(|prefix| key.starts_with(prefix))) {
+        return limit(format!("an idempotency key cannot begin with `{prefix}`: these keys are the coordinator's own"));
     }
     Ok(())
 }

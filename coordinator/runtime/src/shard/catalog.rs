@@ -1,5 +1,6 @@
 //! Applied workflows: every version by name, and by the digest that tasks are pinned to.
 
+use super::pauses::Pauses;
 use crate::operations::AppliedWorkflow;
 use crate::port::store::WorkflowRow;
 use std::collections::{BTreeMap, HashMap};
@@ -62,7 +63,7 @@ impl Catalog {
         self.by_name.keys().filter(move |(tenant, _)| tenant == namespace).map(|(_, name)| name)
     }
 
-    pub fn views(&self, namespace: &Namespace) -> Vec<AppliedWorkflow> {
+    pub fn views(&self, namespace: &Namespace, pauses: &Pauses) -> Vec<AppliedWorkflow> {
         let of_namespace = self.by_name.iter().filter(|((tenant, _), _)| tenant == namespace);
         of_namespace
             .flat_map(|(_, versions)| {
@@ -73,6 +74,7 @@ impl Catalog {
                     source: Arc::from(entry.row.source.as_str()),
                     applied_at: entry.row.applied_at,
                     current: place == newest,
+                    pause: pauses.of(namespace, &entry.workflow.name).cloned(),
                 })
             })
             .collect()

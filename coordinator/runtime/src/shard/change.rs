@@ -2,15 +2,11 @@
 
 use super::Shard;
 use super::group::AfterCommit;
-use super::resident::Resident;
-use super::submit::new_trace;
 use crate::command::Command;
 use crate::operations::{Applied, ApplyError, ChangeError, TaskView, now};
 use crate::port::store::{CapabilityRow, SystemRow, WorkflowRow};
-use crate::trace::parse_traceparent;
 use std::sync::Arc;
 use tasker_engine::decide::cancel;
-use tasker_engine::task::Submission;
 use tasker_engine::{Namespace, TaskId};
 use tasker_registry::message::AnnouncedCapability;
 use tasker_registry::registry::{Declared, Source};
@@ -29,27 +25,41 @@ impl Shard {
                 let applied = self.apply(*manifest, &source, dry_run, warnings);
                 self.answer(answer, applied);
             }
-            Command::Submit { namespace, workflow, version, input, labels, keyed, traceparent, answer } => {
-                let version = version.as_ref().map(|version| version.as_str());
-                let found = self.find_workflow(&namespace, &workflow, version).cloned();
-                let submitted = match found {
-                    Err(error) => Err(error),
-                    Ok(entry) => {
-                        let trace = traceparent.as_deref().and_then(parse_traceparent);
-                        let submission = Submission {
-                            namespace,
-                            workflow: entry.workflow.digest,
-                            input,
-                            labels,
-                            idempotency_key: keyed.as_ref().map(|keyed| keyed.key.clone()),
-                            origin: None,
-                            parent: None,
-                            trace: trace.unwrap_or_else(new_trace),
-                        };
-                        self.submit(&entry, submission, keyed, Vec::new())
-                    }
-                };
-                self.answer(answer, submitted);
+            Command::Submit { submission, answer } => {
+                let accepted = self.accept_new(submission);
+                self.answer(answer, accepted);
+            }
+            Command::Signal { namespace, id, name, payload, signal, answer } => {
+                let signalled = self.signal(&namespace, id, &name, &payload, signal.as_deref());
+                self.answer(answer, signalled);
+            }
+            Command::SendEvent { namespace, name, key, payload, identified, answer } => {
+                let taken = self.send_event(namespace, name, key, payload, identified);
+                self.answer(answer, taken);
+            }
+            Command::Decide { namespace, id, step, verdict, answer } => {
+                let decided = self.decide(&namespace, id, &step, &verdict);
+                self.answer(answer, decided);
+            }
+            Command::Comment { namespace, id, step, by, comment, answer } => {
+                let commented = self.comment(&namespace, id, &step, &by, &comment);
+                self.answer(answer, commented);
+            }
+            Command::Resolve { namespace, id, step, resolution, by, comment, answer } => {
+                let resolved = self.resolve(&namespace, id, &step, &resolution, &by, comment.as_deref());
+                self.answer(answer, resolved);
+            }
+            Command::Pause { namespace, id, reason, answer } => {
+                let paused = self.pause(&namespace, id, &reason);
+                self.answer(answer, paused);
+            }
+            Command::Resume { namespace, id, answer } => {
+                let resumed = self.resume(&namespace, id);
+                self.answer(answer, resumed);
+            }
+            Command::PauseWorkflow { namespace, name, reason, answer } => {
+                let paused = self.pause_workflow(namespace, name, reason);
+                self.answer(answer, paused);
             }
             Command::Cancel { namespace, id, reason, answer } => {
                 let changed = self.cancel(&namespace, id, &reason);
@@ -168,12 +178,6 @@ impl Shard {
             cancel::Refusal::AlreadyEnding => ChangeError::Ending,
         })?;
         self.record(id, decision, None);
-        let resident = self.residents.get(id).ok_or(ChangeError::UnknownTask(id))?;
-        Ok(view(resident))
+        self.residents.get(id).map(|resident| self.view(resident)).ok_or(ChangeError::UnknownTask(id))
     }
-}
-
-/// What a reader of a task gets.
-pub(super) fn view(resident: &Resident) -> TaskView {
-    TaskView { task: resident.task.clone(), progress: resident.progress.clone() }
 }

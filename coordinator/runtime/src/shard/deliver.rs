@@ -11,7 +11,7 @@ use tasker_engine::decide::Effect;
 use tasker_engine::decide::dispatch::{Assignment, ask_again, dispatch};
 use tasker_engine::event::Target;
 use tasker_registry::SessionKey;
-use tasker_scheduler::LaneId;
+use tasker_scheduler::{LaneId, Waiting};
 
 impl Shard {
     /// Gives out steps until nobody has a free slot for anything that waits. Lanes take turns, a step at a time.
@@ -42,7 +42,7 @@ impl Shard {
     /// Gives one step of the lane to a session. False if nothing more can be given from this lane now.
     fn give_to_session(&mut self, lane: LaneId, candidates: &mut Candidates) -> bool {
         let Some(session) = self.pick(lane, candidates) else { return false };
-        let Some(waiting) = self.scheduler.take(lane) else { return false };
+        let Some(waiting) = self.take_step(lane) else { return false };
         let capability = &self.scheduler.name(lane).target.capability;
         let contract = self.registry.session(&session).and_then(|worker| self.registry.contract_of(worker, capability));
         let assignment = Assignment {
@@ -64,13 +64,22 @@ impl Shard {
         if demanding || !self.responders.may_call(self.scheduler.base(lane), self.uptime()) {
             return false;
         }
-        let Some(waiting) = self.scheduler.take(lane) else { return false };
+        let Some(waiting) = self.take_step(lane) else { return false };
         let assignment = Assignment { token: AttemptToken(rand::random()), target: Target::Responders, contract: None };
         let Some(resident) = self.residents.get_mut(waiting.task) else { return true };
         let decision = dispatch(&mut resident.task, waiting.step, &assignment, now());
         self.permit(lane, assignment.token, &decision);
         self.record(waiting.task, decision, Some(Asked::Responders));
         true
+    }
+
+    /// Takes the step whose turn it is. If its workflow is paused, so is its task from now on, and the dispatch leaves it alone.
+    fn take_step(&mut self, lane: LaneId) -> Option<Waiting> {
+        let waiting = self.scheduler.take(lane)?;
+        if !self.pauses.is_empty() {
+            self.settle_pause(waiting.task);
+        }
+        Some(waiting)
     }
 
     /// Attempts that found no responder go to workers that have joined since.

@@ -1,14 +1,17 @@
 //! From decisions to the group: the one place where a decision's events are given their place in the journal and its effects are sorted into
 //! what happens in memory at once and what waits for the commit.
+//!
+//! An effect may lead to another decision, of the same task or of another: a child that ends lets its parent go on. Effects are carried out
+//! from a queue, so that a tree of tasks needs no stack.
 
 use super::Shard;
 use super::attempts::Carrier;
-use super::change::view;
 use super::group::AfterCommit;
 use super::routing::bucket_of;
 use crate::operations::Committed;
 use crate::port::store::JournalRow;
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tasker_engine::decide::{Decision, Effect, timer};
 use tasker_engine::event::Target;
@@ -19,9 +22,18 @@ use tasker_registry::message::{AttemptKey, Directive};
 use tasker_scheduler::Waiting;
 
 /// Who is asked by a decision that opens an attempt.
+#[derive(Clone)]
 pub(super) enum Asked {
     Session(SessionKey),
     Responders,
+}
+
+/// Effects that have not been carried out yet.
+#[derive(Default)]
+pub(super) struct Effects {
+    queue: VecDeque<(TaskId, Effect, Option<Asked>)>,
+    /// Whether somebody further up the stack carries them out.
+    running: bool,
 }
 
 impl Shard {
@@ -30,6 +42,7 @@ impl Shard {
         if step.is_some_and(|step| self.is_being_called(id, step)) {
             return;
         }
+        self.settle_pause(id);
         let Some(resident) = self.residents.get_mut(id) else { return };
         let decision = match step {
             Some(step) => timer::step_timer(&mut resident.task, step, now),
@@ -46,7 +59,7 @@ impl Shard {
         self.attempts.get(&open.token.0).is_some_and(|known| known.carrier != Carrier::Parked)
     }
 
-    /// Takes a decision into the group.
+    /// Takes a decision into the group, and whatever follows from it.
     pub(super) fn record(&mut self, id: TaskId, decision: Decision, asked: Option<Asked>) {
         if let Some(entry) = decision.entry {
             let entry = Arc::new(entry);
@@ -54,16 +67,29 @@ impl Shard {
             let Some(resident) = self.residents.get_mut(id) else { return };
             let previous = std::mem::replace(&mut resident.last, self.last);
             self.counters.count(&entry.events);
+            resident.note(&entry);
+            self.waits.note(&resident.task, &entry.events);
             self.projection.touch(id);
             self.group.batch.journal.push(JournalRow { sequence: self.last, previous, entry: entry.clone() });
             self.group.then(AfterCommit::Tell(Committed { task: id, entry }));
         }
-        for effect in decision.effects {
-            self.effect(id, effect, asked.as_ref());
-        }
+        self.follow(id, decision.effects, asked);
     }
 
-    pub(super) fn effect(&mut self, id: TaskId, effect: Effect, asked: Option<&Asked>) {
+    /// Carries out effects, and those that follow from them.
+    pub(super) fn follow(&mut self, id: TaskId, effects: Vec<Effect>, asked: Option<Asked>) {
+        self.effects.queue.extend(effects.into_iter().map(|effect| (id, effect, asked.clone())));
+        if self.effects.running {
+            return;
+        }
+        self.effects.running = true;
+        while let Some((id, effect, asked)) = self.effects.queue.pop_front() {
+            self.effect(id, effect, asked);
+        }
+        self.effects.running = false;
+    }
+
+    fn effect(&mut self, id: TaskId, effect: Effect, asked: Option<Asked>) {
         match effect {
             Effect::Enqueue { step } => {
                 let Some(resident) = self.residents.get(id) else { return };
@@ -74,21 +100,27 @@ impl Shard {
                 let lane = self.scheduler.lane_of(lane, id, bucket);
                 self.scheduler.enqueue(lane, waiting, returned);
             }
+            Effect::StartChild { step } => self.await_child(id, step),
+            Effect::Listen { step, name, key } => self.listen(id, step, name, key),
+            // The parent has changed already; what that means for the child is read from it.
+            Effect::PauseChild { child, .. } => self.settle_pause(child),
             Effect::SetStepTimer { step, due } => self.timers.push(Reverse((due, id, Some(step)))),
             Effect::SetTaskTimer { due } => self.timers.push(Reverse((due, id, None))),
             Effect::Ask { step, input, dependencies } => match asked {
-                Some(Asked::Session(session)) => self.ask_session(id, step, &session.clone(), input, dependencies),
+                Some(Asked::Session(session)) => self.ask_session(id, step, &session, input, dependencies),
                 Some(Asked::Responders) => self.ask_responders(id, step, input),
                 None => {}
             },
-            Effect::CancelAttempt { step, attempt, token, target, reason } => {
-                let carrier = self.attempts.get(&token.0).map(|open| open.carrier.clone());
-                if let (Some(Carrier::Session(session, _)), Some(resident)) = (carrier, self.residents.get(id)) {
-                    let attempt = AttemptKey { task: id, step: resident.task.label(step), attempt, token };
-                    self.group.direct(&session, Directive::Cancel { attempt, reason });
+            Effect::CancelAttempt { step, attempt, token, target, reason } => match target {
+                Target::Child(child) => self.give_up_child(id, child, &reason),
+                Target::Session(_) | Target::Responders | Target::Http => {
+                    let carrier = self.attempts.get(&token.0).map(|open| open.carrier.clone());
+                    if let (Some(Carrier::Session(session, _)), Some(resident)) = (carrier, self.residents.get(id)) {
+                        let attempt = AttemptKey { task: id, step: resident.task.label(step), attempt, token };
+                        self.group.direct(&session, Directive::Cancel { attempt, reason });
+                    }
                 }
-                let _ = target;
-            }
+            },
             Effect::AttemptClosed { step, token, .. } => {
                 self.attempts.remove(&token.0);
                 self.report_health(id, step, token);
@@ -96,7 +128,6 @@ impl Shard {
                     resident.progress.remove(&step);
                 }
             }
-            Effect::StartChild { .. } | Effect::Listen { .. } | Effect::PauseChild { .. } => {}
             Effect::Finished => self.finished(id),
         }
     }
@@ -105,9 +136,12 @@ impl Shard {
         self.residents.finish(id);
         let Some(resident) = self.residents.get(id) else { return };
         *self.counters.tasks_finished.entry(resident.task.status.as_str()).or_default() += 1;
-        let view = view(resident);
-        for waiter in self.waiters.remove(&id).unwrap_or_default() {
-            self.answer(waiter, Ok(Some(view.clone())));
+        if let Some(waiters) = self.waiters.remove(&id) {
+            let view = self.view(resident);
+            for waiter in waiters {
+                self.answer(waiter, Ok(Some(view.clone())));
+            }
         }
+        self.tell_parent(id);
     }
 }

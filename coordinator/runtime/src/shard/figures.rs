@@ -19,6 +19,8 @@ pub(super) struct Counters {
     pub rows_committed: u64,
     pub commit_seconds: f64,
     pub reannounced: u64,
+    pub children_started: u64,
+    compensations_started: u64,
 }
 
 impl Counters {
@@ -30,6 +32,7 @@ impl Counters {
                 Event::AttemptFailed { failure, .. } => {
                     *self.attempts_finished.entry(failure.kind.as_str()).or_default() += 1;
                 }
+                Event::TaskEnding { compensate: true, .. } => self.compensations_started += 1,
                 _ => {}
             }
         }
@@ -40,9 +43,23 @@ impl Counters {
     }
 }
 
+/// What steps may wait for, as figures name it: all of them are there, also at zero.
+const WAITS: [&str; 4] = ["signal", "event", "sleep", "approval"];
+
+/// What all tasks that are not over show together.
+#[derive(Default)]
+struct Seen {
+    uncovered: u64,
+    waits: BTreeMap<&'static str, u64>,
+    held: u64,
+    paused: u64,
+    children: u64,
+}
+
 impl Shard {
     pub(super) fn figures(&self) -> Figures {
         let counters = &self.counters;
+        let seen = self.look_around();
         Figures {
             tasks_accepted: counters.tasks_accepted,
             tasks_finished: counters.tasks_finished.clone(),
@@ -56,23 +73,41 @@ impl Shard {
             commits: counters.commits,
             rows_committed: counters.rows_committed,
             commit_seconds: counters.commit_seconds,
-            uncovered_steps: self.uncovered_steps(),
+            uncovered_steps: seen.uncovered,
             reannounced: counters.reannounced,
             messages_refused: self.bus.refused(),
             breakers: self.breaker_figures(),
+            waits: seen.waits,
+            held_steps: seen.held,
+            tasks_paused: seen.paused,
+            workflows_paused: self.pauses.len() as u64,
+            children_open: seen.children,
+            children_waiting: self.nursery.len() as u64,
+            children_started: counters.children_started,
+            compensations_started: counters.compensations_started,
+            events_kept: self.kept.len() as u64,
         }
     }
 
-    /// Steps that are not over and wait for nothing that can ever wake them (P12): always 0.
-    fn uncovered_steps(&self) -> u64 {
-        let running = self.residents.iter().filter(|resident| resident.task.status == TaskStatus::Running);
-        let uncovered = running.map(|resident| {
+    /// Looks at every step of every task that is not over.
+    fn look_around(&self) -> Seen {
+        let mut seen = Seen { waits: WAITS.map(|what| (what, 0)).into(), ..Seen::default() };
+        for resident in self.residents.iter().filter(|resident| resident.task.status == TaskStatus::Running) {
             let task = &resident.task;
-            task.indexes().filter(|step| self.is_uncovered(task, *step)).count() as u64
-        });
-        uncovered.sum()
+            seen.paused += u64::from(task.paused.is_some());
+            seen.children += u64::from(task.submission.parent.is_some_and(|parent| !parent.detached));
+            for step in task.indexes() {
+                match &task.progress(step).state {
+                    StepState::Waiting(waiting) => *seen.waits.entry(waiting.wait.as_str()).or_default() += 1,
+                    StepState::Held { .. } => seen.held += 1,
+                    _ => seen.uncovered += u64::from(self.is_uncovered(task, step)),
+                }
+            }
+        }
+        seen
     }
 
+    /// Whether a step is not over and waits for nothing that can ever wake it (P12): never.
     fn is_uncovered(&self, task: &Task, step: StepIndex) -> bool {
         match &task.progress(step).state {
             // An item waits for its turn among the others.

@@ -1,10 +1,9 @@
 //! What workers say.
 
+use super::Shard;
 use super::attempts::Carrier;
-use super::resident::Pending;
-use super::{Internal, Shard, recover};
-use crate::command::Command;
-use crate::operations::{ChangeError, Unavailable, now};
+use super::loading::{LateReply, Pending};
+use crate::operations::now;
 use crate::port::bus::Inbound;
 use crate::settings::REPLY_RESEND;
 use std::collections::HashSet;
@@ -15,15 +14,6 @@ use tasker_registry::SessionKey;
 use tasker_registry::message::{
     Acknowledgement, Announcement, AttemptKey, Beat, Credit, Directive, FromWorker, Held, Said, SessionState, Welcome, WorkerReply,
 };
-
-/// Tasks that may be read from the store at once for late replies and questions; more are dropped and come again.
-const LOADING_MAX: usize = 512;
-
-/// A reply for a task that is not in memory.
-pub(super) struct LateReply {
-    pub session: SessionKey,
-    pub reply: WorkerReply,
-}
 
 impl Shard {
     pub(super) fn take_message(&mut self, message: Inbound) {
@@ -232,14 +222,21 @@ impl Shard {
     }
 
     fn take_reply(&mut self, session: &SessionKey, said: WorkerReply) {
-        if self.residents.get(said.attempt.task).is_none() {
+        let task = said.attempt.task;
+        if self.residents.get(task).is_none() {
             let pending = Pending::Reply(LateReply { session: session.clone(), reply: said });
-            return self.load(pending);
+            return self.load(task, pending);
         }
         let acknowledgement = self.decide_reply(session, &said);
         let (step, attempt, ran_ms) = (&said.attempt.step, said.attempt.attempt.0, said.ran.as_millis() as u64);
         tracing::debug!(task_id = %said.attempt.task, %step, attempt, ran_ms, disposition = ?acknowledgement, "reply taken");
         self.acknowledge(session, said.attempt, acknowledgement);
+    }
+
+    /// A reply whose task has been read.
+    pub(super) fn take_late(&mut self, late: LateReply) {
+        let acknowledgement = self.decide_reply(&late.session, &late.reply);
+        self.acknowledge(&late.session, late.reply.attempt, acknowledgement);
     }
 
     fn acknowledge(&mut self, session: &SessionKey, attempt: AttemptKey, disposition: Acknowledgement) {
@@ -289,98 +286,6 @@ impl Shard {
             Disposition::Conflicting => Acknowledgement::Conflicting,
             Disposition::Forged => forged("the token is not that of the attempt"),
         }
-    }
-
-    /// Lets a command about one task through if the task is in memory; otherwise the command waits until it has been read.
-    pub(super) fn unless_loading(&mut self, command: Command) -> Option<Command> {
-        let id = match &command {
-            Command::Show { id, .. }
-            | Command::Head { id, .. }
-            | Command::WaitFinished { id, .. }
-            | Command::Cancel { id, .. }
-            | Command::Retry { id, .. }
-            | Command::Why { id, .. } => *id,
-            Command::Apply { .. }
-            | Command::Workflows { .. }
-            | Command::Submit { .. }
-            | Command::Systems { .. }
-            | Command::Capabilities { .. }
-            | Command::Status { .. }
-            | Command::Figures { .. }
-            | Command::OverrideBreaker { .. }
-            | Command::DrainWorker { .. }
-            | Command::DrainVersion { .. }
-            | Command::Drain { .. } => return Some(command),
-        };
-        if self.residents.get(id).is_some() || id > self.last_task {
-            return Some(command);
-        }
-        self.load(Pending::Command(Box::new(command)));
-        None
-    }
-
-    /// Reads a task from the store on behalf of what waits for it.
-    fn load(&mut self, pending: Pending) {
-        let id = match &pending {
-            Pending::Reply(late) => late.reply.attempt.task,
-            Pending::Command(command) => match &**command {
-                Command::Show { id, .. }
-                | Command::Head { id, .. }
-                | Command::WaitFinished { id, .. }
-                | Command::Cancel { id, .. }
-                | Command::Retry { id, .. }
-                | Command::Why { id, .. } => *id,
-                _ => return,
-            },
-        };
-        if let Some(waiting) = self.residents.loading.get_mut(&id) {
-            waiting.push(pending);
-            return;
-        }
-        if self.residents.loading.len() >= LOADING_MAX {
-            // A dropped command's caller is told that the outcome is unknown; a dropped reply is sent again.
-            return;
-        }
-        self.residents.loading.insert(id, vec![pending]);
-        let (store, internal) = (self.store.clone(), self.internal.clone());
-        tokio::spawn(async move {
-            let loaded = recover::load_task(&*store, id).await;
-            let _ = internal.send(Internal::Loaded(id, loaded.map(|found| found.map(Box::new)))).await;
-        });
-    }
-
-    pub(super) fn take_internal(&mut self, internal: Internal) {
-        let Internal::Loaded(id, outcome) = internal;
-        let pending = self.residents.loading.remove(&id).unwrap_or_default();
-        let failed = match outcome {
-            Ok(Some(loaded)) => self.take_in(*loaded).err(),
-            Ok(None) => None,
-            Err(error) => Some(error.to_string()),
-        };
-        for waiting in pending {
-            match (waiting, &failed) {
-                (Pending::Reply(late), None) => {
-                    let acknowledgement = self.decide_reply(&late.session, &late.reply);
-                    self.acknowledge(&late.session, late.reply.attempt, acknowledgement);
-                }
-                // Unacknowledged, so it will be sent again.
-                (Pending::Reply(_), Some(_)) => {}
-                (Pending::Command(command), None) => self.take_known(*command),
-                (Pending::Command(command), Some(error)) => refuse(*command, &Unavailable::Read(error.clone())),
-            }
-        }
-    }
-}
-
-/// Answers a command that cannot be carried out now.
-fn refuse(command: Command, why: &Unavailable) {
-    match command {
-        Command::Show { answer, .. } | Command::WaitFinished { answer, .. } => drop(answer.send(Err(why.clone()))),
-        Command::Head { answer, .. } => drop(answer.send(Err(why.clone()))),
-        Command::Cancel { answer, .. } => drop(answer.send(Err(ChangeError::Unavailable(why.clone())))),
-        Command::Retry { answer, .. } => drop(answer.send(Err(ChangeError::Unavailable(why.clone())))),
-        Command::Why { answer, .. } => drop(answer.send(Err(why.clone()))),
-        _ => {}
     }
 }
 

@@ -10,12 +10,17 @@ mod asking;
 mod attempts;
 mod catalog;
 mod change;
+mod children;
 mod deliver;
 mod effects;
 mod figures;
 mod flow;
 mod group;
 mod inbound;
+mod loading;
+mod outside;
+mod pauses;
+mod people;
 mod project;
 mod recover;
 mod resident;
@@ -24,6 +29,7 @@ mod routing;
 mod spans;
 mod submit;
 mod views;
+mod waits;
 mod why;
 mod why_flow;
 
@@ -37,8 +43,12 @@ use crate::settings::{COMMANDS_MAX, GROUP_ROWS_MAX, INPUTS_PER_TURN, Settings, T
 use crate::trace::SpanSink;
 use attempts::{Attempts, TokenKey};
 use catalog::Catalog;
+use children::Nursery;
+use effects::Effects;
 use figures::Counters;
 use group::{AfterCommit, Group};
+use outside::Kept;
+use pauses::Pauses;
 use project::Projection;
 use resident::{Keys, Residents};
 use responders::Responders;
@@ -52,6 +62,7 @@ use tasker_scheduler::breaker::Permit;
 use tasker_scheduler::{Scheduler, TargetId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use waits::Waits;
 
 /// A coordinator that runs: the door to it and the end of it.
 pub struct Running {
@@ -89,6 +100,11 @@ pub(crate) struct Shard {
     /// Of open attempts whose capability has a breaker: what it is told when they end.
     permits: HashMap<TokenKey, (TargetId, Permit)>,
     waiters: HashMap<TaskId, Vec<Waiter>>,
+    effects: Effects,
+    nursery: Nursery,
+    waits: Waits,
+    kept: Kept,
+    pauses: Pauses,
     keys: Keys,
     timers: BinaryHeap<Reverse<(Timestamp, TaskId, Option<StepIndex>)>>,
     group: Group,
@@ -162,6 +178,8 @@ impl Shard {
                 _ = tick.tick() => self.tick(),
             }
             self.fire_timers();
+            self.sweep_pauses();
+            self.start_children();
             self.deliver();
             self.begin_commit();
             if self.is_drained() {
@@ -177,6 +195,9 @@ impl Shard {
     }
 
     fn next_timer(&self) -> Duration {
+        if self.has_children_to_start() || self.has_pauses_to_settle() {
+            return Duration::ZERO;
+        }
         let far = Duration::from_secs(3600);
         self.timers.peek().map_or(far, |Reverse((due, _, _))| due.since(now()))
     }
@@ -199,6 +220,7 @@ impl Shard {
         self.retry_calls();
         self.sweep();
         self.keys.forget_old(now());
+        self.forget_events();
     }
 
     /// Starts a commit if something was gathered and none is running.

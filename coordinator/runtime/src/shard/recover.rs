@@ -2,11 +2,16 @@
 
 use super::attempts::{Attempts, Carrier, Open};
 use super::catalog::Catalog;
+use super::children::Nursery;
+use super::effects::Effects;
 use super::figures::Counters;
 use super::group::Group;
+use super::outside::Kept;
+use super::pauses::Pauses;
 use super::project::Projection;
 use super::resident::{Keys, Resident, Residents};
 use super::responders::Responders;
+use super::waits::Waits;
 use super::{Internal, Shard};
 use crate::operations::{Committed, now};
 use crate::port::bus::Bus;
@@ -17,7 +22,7 @@ use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tasker_engine::decide::resume;
+use tasker_engine::decide::{Effect, resume};
 use tasker_engine::event::{Event, Target};
 use tasker_engine::fold::BrokenHistory;
 use tasker_engine::task::StepState;
@@ -103,6 +108,11 @@ impl Shard {
             attempts: Attempts::default(),
             permits: HashMap::new(),
             waiters: HashMap::new(),
+            effects: Effects::default(),
+            nursery: Nursery::default(),
+            waits: Waits::default(),
+            kept: Kept::default(),
+            pauses: Pauses::default(),
             keys: Keys::default(),
             timers: BinaryHeap::new(),
             group: Group::default(),
@@ -114,14 +124,24 @@ impl Shard {
             draining: None,
         };
         shard.restore_definitions(&recovery)?;
+        recovery.workflow_pauses.into_iter().for_each(|pause| shard.pauses.restore(pause));
+        recovery.events.into_iter().for_each(|event| shard.kept.put(event));
         let (active, unprojected) = (recovery.active.len(), recovery.finished_unprojected.len());
         let heads = recovery.active.into_iter().chain(recovery.finished_unprojected);
         let mut histories = futures::stream::iter(heads.map(|(id, last)| read(store.clone(), id, last))).buffer_unordered(READ_AHEAD);
+        // What the tasks' states imply may concern other tasks (parents, children), so all of them are there first.
+        let mut implied = Vec::new();
         while let Some(loaded) = histories.try_next().await? {
             let id = loaded.id;
-            shard.take_in(loaded).map_err(ReadError::Damaged)?;
+            implied.push((id, shard.take_in(loaded).map_err(ReadError::Damaged)?));
             shard.projection.touch(id);
         }
+        drop(histories);
+        for (id, effects) in implied {
+            shard.follow(id, effects, None);
+        }
+        shard.settle_children(&store).await?;
+        shard.sweep_all_pauses();
         shard.tell_spans_again(&store).await?;
         let elapsed_ms = since.elapsed().as_millis() as u64;
         tracing::info!(
@@ -192,8 +212,22 @@ impl Shard {
         Ok(())
     }
 
-    /// Folds a task's history and takes up what its state implies.
-    pub(super) fn take_in(&mut self, loaded: Loaded) -> Result<(), String> {
+    /// Puts parents and children right that do not agree; reads the children that are over and no longer in memory.
+    async fn settle_children(&mut self, store: &Arc<dyn Store>) -> Result<(), StartError> {
+        let unknown = self.reconcile_children();
+        for child in &unknown {
+            if let Some(loaded) = load_task(&**store, *child).await? {
+                self.take_in(loaded).map_err(ReadError::Damaged)?;
+            }
+        }
+        if !unknown.is_empty() {
+            self.reconcile_children();
+        }
+        Ok(())
+    }
+
+    /// Folds a task's history; answers with what its state implies and has still to be done.
+    pub(super) fn take_in(&mut self, loaded: Loaded) -> Result<Vec<Effect>, String> {
         let Loaded { id, history } = loaded;
         let rows = history.rows;
         let entries = || rows.iter().map(|row| &*row.entry);
@@ -208,11 +242,11 @@ impl Shard {
         self.last_task = self.last_task.max(id);
         self.reopen(&task);
         let effects = resume(&task);
-        self.residents.insert(Resident { task, last, lanes: entry.lanes, progress: BTreeMap::new() });
-        for effect in effects {
-            self.effect(id, effect, None);
-        }
-        Ok(())
+        self.waits.restore(&task);
+        let mut resident = Resident::new(task, last, entry.lanes);
+        rows.iter().for_each(|row| resident.note(&row.entry));
+        self.residents.insert(resident);
+        Ok(effects)
     }
 
     /// Open attempts get a fresh lease: whoever carries them says so within it, or they go to others.

@@ -1,9 +1,11 @@
 //! Tasks in memory, and the idempotency keys that the store may not show yet.
 
+use crate::operations::{COMMENTS_SHOWN_MAX, Comment};
 use crate::port::store::{KeyUse, Sequence};
 use crate::settings::{FINISHED_KEPT, KEY_LOOKUP_VALID};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use tasker_engine::event::{Entry, Event};
 use tasker_engine::{Namespace, Payload, StepIndex, Task, TaskId, Timestamp};
 use tasker_scheduler::LaneId;
 
@@ -17,19 +19,31 @@ pub(super) struct Resident {
     pub lanes: Arc<Vec<Option<LaneId>>>,
     /// The latest progress of running steps.
     pub progress: BTreeMap<StepIndex, Payload>,
+    /// The latest comments on its approvals, oldest first.
+    pub comments: VecDeque<(StepIndex, Comment)>,
 }
 
 impl Resident {
+    pub fn new(task: Task, last: Sequence, lanes: Arc<Vec<Option<LaneId>>>) -> Self {
+        Self { task, last, lanes, progress: BTreeMap::new(), comments: VecDeque::new() }
+    }
+
+    /// Keeps what the task's state does not.
+    pub fn note(&mut self, entry: &Entry) {
+        for event in &entry.events {
+            if let Event::ApprovalCommented { step, by, comment } = event {
+                self.comments.push_back((*step, Comment { by: by.clone(), text: comment.clone(), at: entry.at }));
+                if self.comments.len() > COMMENTS_SHOWN_MAX {
+                    self.comments.pop_front();
+                }
+            }
+        }
+    }
+
     /// The lane of a step or item; none if it asks no system.
     pub fn lane(&self, step: StepIndex) -> Option<LaneId> {
         self.lanes.get(self.task.node(step).at()).copied().flatten()
     }
-}
-
-/// Something that waits for a task to be read from the store.
-pub(super) enum Pending {
-    Reply(super::inbound::LateReply),
-    Command(Box<crate::command::Command>),
 }
 
 /// Every task that is not over, and the last ones that are.
@@ -39,7 +53,7 @@ pub(super) struct Residents {
     finished: VecDeque<TaskId>,
     active: usize,
     /// What waits for tasks that are being read from the store.
-    pub loading: HashMap<TaskId, Vec<Pending>>,
+    pub loading: HashMap<TaskId, Vec<super::loading::Pending>>,
 }
 
 impl Residents {

@@ -2,16 +2,18 @@
 
 use super::resident::Resident;
 use super::{Shard, catalog};
-use crate::command::KeyedSubmission;
+use crate::command::{Accepted, KeyedSubmission, NewTask};
+use crate::operations::submit::IDENTITY_PREFIX;
 use crate::operations::{ChangeError, SubmitError, Submitted, Unavailable, now};
 use crate::port::store::KeyUse;
 use crate::settings::KEY_LOOKUP_VALID;
-use crate::trace::hex;
-use std::collections::BTreeMap;
+use crate::trace::{hex, parse_traceparent};
 use std::time::Duration;
 use tasker_engine::decide::accept::{self, Refusal, accept};
+use tasker_engine::identity::identity_key;
 use tasker_engine::task::{Submission, Trace};
-use tasker_engine::{Namespace, Payload, StepIndex, TaskId, TaskStatus};
+use tasker_engine::workflow::OnDuplicate;
+use tasker_engine::{Digest, Namespace, Payload, StepIndex, TaskId, TaskStatus, Timestamp, Workflow};
 use tasker_manifest::nearest_name;
 
 impl Shard {
@@ -32,11 +34,110 @@ impl Shard {
         })
     }
 
-    pub(super) fn submit(
+    /// Accepts a task, finds the one that is the same, or asks for the identity to be looked up first.
+    pub(super) fn accept_new(&mut self, mut new: Box<NewTask>) -> Result<Accepted, SubmitError> {
+        let version = new.version.as_ref().map(|version| version.as_str());
+        let entry = self.find_workflow(&new.namespace, &new.workflow, version)?.clone();
+        if let Some(found) = self.find_keyed(&new)? {
+            return Ok(Accepted::Done(found));
+        }
+        let workflow = &entry.workflow;
+        let key = identity_key(workflow, &new.input)
+            .map_err(|problem| SubmitError::NoIdentity { workflow: workflow.name.to_string(), problem })?
+            .map(|key| format!("{IDENTITY_PREFIX}{key}"));
+        if let Some(key) = &key {
+            match &new.identified {
+                Some(identified) if identified.key == *key => {}
+                _ => return Ok(Accepted::LookUp { key: key.clone(), submission: new }),
+            }
+            if let Some(found) = self.find_identical(workflow, &mut new)? {
+                return Ok(Accepted::Done(found));
+            }
+        }
+        let trace = new.traceparent.as_deref().and_then(parse_traceparent);
+        let submission = Submission {
+            namespace: new.namespace.clone(),
+            workflow: workflow.digest,
+            input: new.input,
+            labels: new.labels,
+            idempotency_key: new.keyed.as_ref().map(|keyed| keyed.key.clone()),
+            origin: None,
+            trace: trace.unwrap_or_else(new_trace),
+            parent: None,
+        };
+        let submitted = self.submit(&entry, submission, Vec::new())?;
+        let now = now();
+        if let Some(keyed) = new.keyed {
+            self.use_key(&new.namespace, keyed, submitted.task, now);
+        }
+        if let (Some(key), Some(identity)) = (key, &workflow.identity) {
+            let fingerprint = Digest::of(key.as_bytes());
+            let valid_until = Some(now.after(identity.window));
+            let used = KeyUse { namespace: new.namespace, key, fingerprint, task: submitted.task, used_at: now, valid_until };
+            self.keys.insert(used.clone());
+            self.group.batch.keys.push(used);
+        }
+        Ok(Accepted::Done(submitted))
+    }
+
+    /// The task that the idempotency key led to a moment ago.
+    fn find_keyed(&self, new: &NewTask) -> Result<Option<Submitted>, SubmitError> {
+        let Some(keyed) = &new.keyed else { return Ok(None) };
+        if now().since(keyed.looked_up_at) > KEY_LOOKUP_VALID {
+            return Err(Unavailable::Busy { retry_after: Duration::from_secs(1) }.into());
+        }
+        match self.keys.get(&new.namespace, &keyed.key) {
+            Some(used) if used.fingerprint != keyed.fingerprint => Err(SubmitError::KeyReused { key: keyed.key.clone(), task: used.task }),
+            Some(used) => Ok(Some(self.existing(used.task))),
+            None => Ok(None),
+        }
+    }
+
+    /// The task that has the same identity, if its window is not over.
+    fn find_identical(&mut self, workflow: &Workflow, new: &mut NewTask) -> Result<Option<Submitted>, SubmitError> {
+        let (Some(identified), Some(identity)) = (&new.identified, &workflow.identity) else { return Ok(None) };
+        let now = now();
+        if now.since(identified.looked_up_at) > KEY_LOOKUP_VALID {
+            return Err(Unavailable::Busy { retry_after: Duration::from_secs(1) }.into());
+        }
+        let recent = self.keys.get(&new.namespace, &identified.key);
+        let Some(used) = recent.or(identified.used.as_ref()).filter(|used| !used.is_over(now)).cloned() else { return Ok(None) };
+        match identity.on_duplicate {
+            OnDuplicate::Existing => {
+                // A repeat with the same key finds the task by the key, also when the window is over.
+                if let Some(keyed) = new.keyed.take() {
+                    self.use_key(&new.namespace, keyed, used.task, now);
+                }
+                Ok(Some(self.existing(used.task)))
+            }
+            OnDuplicate::Refuse => {
+                let until = used.valid_until.unwrap_or(now);
+                Err(SubmitError::Duplicate { workflow: workflow.name.to_string(), task: used.task, until })
+            }
+        }
+    }
+
+    fn existing(&self, task: TaskId) -> Submitted {
+        let trace = self.residents.get(task).map(|resident| resident.task.submission.trace.trace_id);
+        Submitted { task, created: false, trace_id: hex(&trace.unwrap_or_default()) }
+    }
+
+    fn use_key(&mut self, namespace: &Namespace, keyed: KeyedSubmission, task: TaskId, now: Timestamp) {
+        let KeyedSubmission { key, fingerprint, .. } = keyed;
+        let used = KeyUse { namespace: namespace.clone(), key, fingerprint, task, used_at: now, valid_until: None };
+        self.keys.insert(used.clone());
+        self.group.batch.keys.push(used);
+    }
+
+    /// The id of the next task.
+    pub(super) fn next_task(&self, now: Timestamp) -> TaskId {
+        self.last_task.next().max(TaskId::first_at(now))
+    }
+
+    fn submit(
         &mut self,
         entry: &catalog::Entry,
         submission: Submission,
-        keyed: Option<KeyedSubmission>,
         kept: Vec<(StepIndex, Payload)>,
     ) -> Result<Submitted, SubmitError> {
         let now = now();
@@ -46,35 +147,17 @@ impl Shard {
         if self.residents.active() >= self.settings.active_tasks_max {
             return Err(Unavailable::Busy { retry_after: Duration::from_secs(2) }.into());
         }
-        let namespace = submission.namespace.clone();
-        if let Some(keyed) = &keyed {
-            if now.since(keyed.looked_up_at) > KEY_LOOKUP_VALID {
-                return Err(Unavailable::Busy { retry_after: Duration::from_secs(1) }.into());
-            }
-            if let Some(used) = self.keys.get(&namespace, &keyed.key) {
-                if used.fingerprint != keyed.fingerprint {
-                    return Err(SubmitError::KeyReused { key: keyed.key.clone(), task: used.task });
-                }
-                let trace = self.residents.get(used.task).map(|resident| resident.task.submission.trace.trace_id);
-                let trace_id = hex(&trace.unwrap_or_default());
-                return Ok(Submitted { task: used.task, created: false, trace_id });
-            }
-        }
-        let id = self.last_task.next().max(TaskId::first_at(now));
+        let id = self.next_task(now);
         let trace_id = hex(&submission.trace.trace_id);
         let (task, decision) = accept(id, &entry.workflow, submission, kept, now).map_err(|refusal| match refusal {
             Refusal::InputViolated { workflow, violations } => SubmitError::InputViolated { workflow, violations },
             Refusal::NoDeadline { workflow, problem } => SubmitError::NoDeadline { workflow, problem },
         })?;
         self.last_task = id;
-        self.residents.insert(Resident { task, last: 0, lanes: entry.lanes.clone(), progress: BTreeMap::new() });
+        self.residents.insert(Resident::new(task, 0, entry.lanes.clone()));
         self.counters.tasks_accepted += 1;
-        if let Some(keyed) = keyed {
-            let used = KeyUse { namespace, key: keyed.key, fingerprint: keyed.fingerprint, task: id, used_at: now, valid_until: None };
-            self.keys.insert(used.clone());
-            self.group.batch.keys.push(used);
-        }
         self.record(id, decision, None);
+        self.settle_pause(id);
         Ok(Submitted { task: id, created: true, trace_id })
     }
 
@@ -100,13 +183,15 @@ impl Shard {
         let submission = Submission {
             idempotency_key: None,
             origin: Some(resident.task.submission.origin.unwrap_or(id)),
+            // Nobody waits for it: the attempt that a child was is over.
+            parent: None,
             trace: new_trace(),
             ..(*resident.task.submission).clone()
         };
         let entry = self.catalog.pinned(namespace, submission.workflow).cloned();
         let submitted = match entry {
             None => Err(ChangeError::UnknownTask(id)),
-            Some(entry) => self.submit(&entry, submission, None, kept).map_err(|error| match error {
+            Some(entry) => self.submit(&entry, submission, kept).map_err(|error| match error {
                 SubmitError::Unavailable(unavailable) => unavailable.into(),
                 // The same input fitted the same workflow before, and there is no key.
                 other => ChangeError::Unavailable(Unavailable::Read(other.to_string())),

@@ -1,12 +1,16 @@
 //! Questions that change nothing.
 
 use super::Shard;
-use super::change::view;
+use super::children::children_of;
+use super::people::find_step;
+use super::resident::Resident;
 use crate::command::Command;
-use crate::operations::{CapabilityView, SystemView, WorkerView, now};
+use crate::operations::{
+    CHILDREN_SHOWN_MAX, CapabilityView, ChildView, ItemPage, ItemView, ItemsError, ListItems, SystemView, TaskView, WorkerView, now,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tasker_engine::{CapabilityName, Namespace, SystemName};
+use tasker_engine::{CapabilityName, Namespace, StepName, SystemName, TaskId};
 use tasker_registry::Session;
 use tasker_registry::registry::System;
 
@@ -14,16 +18,17 @@ impl Shard {
     pub(super) fn take_question(&mut self, command: Command) {
         match command {
             Command::Workflows { namespace, answer } => {
-                let views = self.catalog.views(&namespace);
+                let views = self.catalog.views(&namespace, &self.pauses);
                 self.answer(answer, views);
             }
             Command::Show { namespace, id, answer } => {
-                let found = self.residents.get(id).filter(|known| known.task.submission.namespace == namespace).map(view);
+                let found =
+                    self.residents.get(id).filter(|known| known.task.submission.namespace == namespace).map(|resident| self.view(resident));
                 self.answer(answer, Ok(found));
             }
             Command::Head { namespace, id, answer } => {
                 let found = self.residents.get(id).filter(|known| known.task.submission.namespace == namespace);
-                let head = found.map(|resident| (view(resident), resident.last));
+                let head = found.map(|resident| (self.view(resident), resident.last));
                 self.answer(answer, Ok(head));
             }
             Command::WaitFinished { namespace, id, answer } => {
@@ -35,7 +40,7 @@ impl Shard {
                         waiters.push(answer);
                     }
                     found => {
-                        let view = found.map(view);
+                        let view = found.map(|resident| self.view(resident));
                         self.answer(answer, Ok(view));
                     }
                 }
@@ -53,6 +58,18 @@ impl Shard {
                 let reasons = found.map(|resident| self.why(resident));
                 self.answer(answer, Ok(reasons));
             }
+            Command::Approvals { namespace, list, answer } => {
+                let page = self.approvals(&namespace, &list);
+                self.answer(answer, page);
+            }
+            Command::Held { namespace, list, answer } => {
+                let page = self.held(&namespace, &list);
+                self.answer(answer, page);
+            }
+            Command::Items { namespace, id, step, list, answer } => {
+                let page = self.items(&namespace, id, &step, &list);
+                self.answer(answer, page);
+            }
             Command::Status { answer } => {
                 let bus = ("bus", self.bus.is_connected(), self.bus.describe());
                 let draining = self.draining.is_some();
@@ -66,6 +83,14 @@ impl Shard {
             Command::Apply { .. }
             | Command::Submit { .. }
             | Command::Cancel { .. }
+            | Command::Signal { .. }
+            | Command::SendEvent { .. }
+            | Command::Decide { .. }
+            | Command::Comment { .. }
+            | Command::Resolve { .. }
+            | Command::Pause { .. }
+            | Command::Resume { .. }
+            | Command::PauseWorkflow { .. }
             | Command::Retry { .. }
             | Command::OverrideBreaker { .. }
             | Command::DrainWorker { .. }
@@ -74,6 +99,47 @@ impl Shard {
                 unreachable!("changes are carried out before questions are asked")
             }
         }
+    }
+
+    /// What a reader of a task gets.
+    pub(super) fn view(&self, resident: &Resident) -> TaskView {
+        let task = &resident.task;
+        let children = children_of(task);
+        let shown = children.len().saturating_sub(CHILDREN_SHOWN_MAX);
+        let children = children.into_iter().skip(shown).map(|(child, (step, detached))| ChildView {
+            task: child,
+            step: task.label(step),
+            detached,
+            status: self.residents.get(child).map(|known| known.task.status),
+        });
+        TaskView {
+            children: children.collect(),
+            workflow_pause: self.pauses.of(&task.workflow.namespace, &task.workflow.name).cloned(),
+            progress: resident.progress.clone(),
+            task: task.clone(),
+        }
+    }
+
+    fn items(&self, namespace: &Namespace, id: TaskId, step: &StepName, list: &ListItems) -> Result<ItemPage, ItemsError> {
+        let resident = self.residents.get(id).filter(|known| known.task.submission.namespace == *namespace);
+        let Some(task) = resident.map(|resident| &resident.task) else { return Err(ItemsError::UnknownTask(id)) };
+        let step = find_step(task, &step.clone().into())?;
+        let fan = task.progress(step).fan.as_deref().cloned().unwrap_or_default();
+        let numbered = (0..fan.count).zip(fan.indexes()).filter(|(number, item)| {
+            let state = task.progress(*item).state.as_str();
+            list.after.is_none_or(|after| *number > after) && (list.states.is_empty() || list.states.contains(state))
+        });
+        let mut items: Vec<ItemView> = numbered
+            .take(list.limit + 1)
+            .filter_map(|(number, item)| {
+                let value = task.item(item)?.value.clone();
+                Some(ItemView { label: task.label(item), number, value, progress: task.progress(item).clone() })
+            })
+            .collect();
+        let more = items.len() > list.limit;
+        items.truncate(list.limit);
+        let next = items.last().filter(|_| more).map(|item| item.number);
+        Ok(ItemPage { fan, items, next })
     }
 
     fn systems(&self, namespace: &Namespace) -> Vec<SystemView> {

@@ -34,7 +34,14 @@ impl Shard {
         let mut told = Vec::new();
         if let Some(paused) = &task.paused {
             let text = format!("the task is paused since {}: {}; nothing new starts", short(self.ago(paused.since)), paused.reason);
-            told.push((text, Some(format!("`tasker task resume {}`", task.id))));
+            let parent = task.submission.parent.filter(|parent| !parent.detached).map(|parent| parent.task);
+            let parent = parent.filter(|parent| self.residents.get(*parent).is_some_and(|known| known.task.paused.is_some()));
+            let hint = match (self.pauses.of(&task.workflow.namespace, &task.workflow.name), parent) {
+                (Some(_), _) => format!("`tasker workflow resume {}`", task.workflow.name),
+                (None, Some(parent)) => format!("`tasker task resume {parent}`"),
+                (None, None) => format!("`tasker task resume {}`", task.id),
+            };
+            told.push((text, Some(hint)));
         }
         if let Some(ending) = &task.ending {
             let cause = match &ending.cause {
@@ -89,9 +96,12 @@ impl Shard {
                     let ahead = self.ahead_of(resident, step);
                     Some((format!("{text}; {ahead} steps are ahead, it has waited {}", short(self.ago(*since))), hint))
                 }
-                StepKind::Child(child) => {
-                    plain(format!("waits {} for its child task of workflow `{}` to be started", short(self.ago(*since)), child.workflow))
-                }
+                StepKind::Child(child) => plain(format!(
+                    "waits {} for its child task of workflow `{}` to be started{}",
+                    short(self.ago(*since)),
+                    child.workflow,
+                    self.why_no_child(task)
+                )),
                 // These begin without waiting for anybody.
                 StepKind::Wait(_) | StepKind::Sleep(_) | StepKind::Approval(_) | StepKind::Switch(_) => None,
             },

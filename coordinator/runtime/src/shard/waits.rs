@@ -1,0 +1,157 @@
+//! Who waits for what, so that it is found without looking at every task: listeners for events, tasks with a decision or a held step.
+//!
+//! All of it follows from the tasks' states: nothing here is stored, and an entry that is out of date does no harm.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use tasker_engine::event::Event;
+use tasker_engine::task::{StepState, Wait};
+use tasker_engine::{Namespace, StepIndex, Task, TaskId};
+
+/// By what an event finds who waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct EventKey {
+    pub namespace: Namespace,
+    pub name: String,
+    pub key: String,
+}
+
+/// Who waits.
+#[derive(Default)]
+pub(super) struct Waits {
+    /// Steps by the event that they wait for.
+    listeners: HashMap<Arc<EventKey>, BTreeSet<(TaskId, StepIndex)>>,
+    /// The event that a step waits for; the other direction of the same relation.
+    heard: HashMap<(TaskId, StepIndex), Arc<EventKey>>,
+    /// Tasks of which a decision is awaited.
+    approvals: BTreeMap<Namespace, BTreeSet<TaskId>>,
+    /// Tasks with a held step.
+    held: BTreeMap<Namespace, BTreeSet<TaskId>>,
+}
+
+impl Waits {
+    /// Takes what was decided about a task into the indexes.
+    pub fn note(&mut self, task: &Task, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::WaitStarted { wait: Wait::Approval { .. }, .. } => add(&mut self.approvals, task),
+                Event::StepHeld { step, .. } => {
+                    add(&mut self.held, task);
+                    self.forget_listener(task.id, *step);
+                }
+                Event::WaitSatisfied { step, .. }
+                | Event::StepFailed { step, .. }
+                | Event::StepSkipped { step, .. }
+                | Event::StepCancelled { step }
+                | Event::FallbackStarted { step, .. } => self.forget_listener(task.id, *step),
+                Event::TaskSucceeded { .. } | Event::TaskFailed { .. } | Event::TaskCancelled { .. } => {
+                    remove(&mut self.approvals, &task.workflow.namespace, task.id);
+                    remove(&mut self.held, &task.workflow.namespace, task.id);
+                }
+                Event::TaskAccepted(_)
+                | Event::StepKept { .. }
+                | Event::DeadlineSet { .. }
+                | Event::StepReady { .. }
+                | Event::AttemptStarted { .. }
+                | Event::AttemptFailed { .. }
+                | Event::StepSucceeded { .. }
+                | Event::StepParked { .. }
+                | Event::BranchTaken { .. }
+                | Event::StepFannedOut { .. }
+                | Event::StepCollected { .. }
+                | Event::WaitStarted { .. }
+                | Event::ApprovalReminded { .. }
+                | Event::ApprovalEscalated { .. }
+                | Event::ApprovalCommented { .. }
+                | Event::SignalReceived { .. }
+                | Event::FallbackTaken { .. }
+                | Event::StepResolved { .. }
+                | Event::TaskEnding { .. }
+                | Event::TaskPaused { .. }
+                | Event::TaskResumed
+                | Event::ReplyConflicted { .. }
+                | Event::CancelRequested { .. } => {}
+            }
+        }
+    }
+
+    /// Takes a task that was read from the store into the indexes.
+    pub fn restore(&mut self, task: &Task) {
+        for step in task.indexes() {
+            match &task.progress(step).state {
+                StepState::Waiting(waiting) if matches!(waiting.wait, Wait::Approval { .. }) => add(&mut self.approvals, task),
+                StepState::Held { .. } => add(&mut self.held, task),
+                _ => {}
+            }
+        }
+    }
+
+    /// A step waits for an event from now on.
+    pub fn listen(&mut self, key: EventKey, task: TaskId, step: StepIndex) {
+        let key = self.listeners.get_key_value(&key).map_or_else(|| Arc::new(key), |(known, _)| known.clone());
+        if self.heard.insert((task, step), key.clone()).is_none() {
+            self.listeners.entry(key).or_default().insert((task, step));
+        }
+    }
+
+    /// The steps that wait for an event, those of the oldest tasks first.
+    pub fn listeners(&self, key: &EventKey) -> Vec<(TaskId, StepIndex)> {
+        self.listeners.get(key).into_iter().flatten().copied().collect()
+    }
+
+    fn forget_listener(&mut self, task: TaskId, step: StepIndex) {
+        if self.heard.is_empty() {
+            return;
+        }
+        let Some(key) = self.heard.remove(&(task, step)) else { return };
+        if let Some(listeners) = self.listeners.get_mut(&key) {
+            listeners.remove(&(task, step));
+            if listeners.is_empty() {
+                self.listeners.remove(&key);
+            }
+        }
+    }
+
+    /// Tasks of a namespace that may await a decision, from this one on, oldest first.
+    pub fn approvals(&self, namespace: &Namespace, from: TaskId) -> Vec<TaskId> {
+        self.approvals.get(namespace).into_iter().flat_map(|tasks| tasks.range(from..).copied()).collect()
+    }
+
+    /// Tasks of a namespace that may have a held step, from this one on, oldest first.
+    pub fn held(&self, namespace: &Namespace, from: TaskId) -> Vec<TaskId> {
+        self.held.get(namespace).into_iter().flat_map(|tasks| tasks.range(from..).copied()).collect()
+    }
+
+    /// Notes that a task awaits no decision, or has no held step, any more.
+    pub fn forget(&mut self, what: Person, namespace: &Namespace, task: TaskId) {
+        match what {
+            Person::Decides => remove(&mut self.approvals, namespace, task),
+            Person::Resolves => remove(&mut self.held, namespace, task),
+        }
+    }
+}
+
+/// What a person is awaited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Person {
+    /// An approval.
+    Decides,
+    /// A held step.
+    Resolves,
+}
+
+fn add(index: &mut BTreeMap<Namespace, BTreeSet<TaskId>>, task: &Task) {
+    match index.get_mut(&task.workflow.namespace) {
+        Some(tasks) => drop(tasks.insert(task.id)),
+        None => drop(index.insert(task.workflow.namespace.clone(), BTreeSet::from([task.id]))),
+    }
+}
+
+fn remove(index: &mut BTreeMap<Namespace, BTreeSet<TaskId>>, namespace: &Namespace, task: TaskId) {
+    if let Some(tasks) = index.get_mut(namespace) {
+        tasks.remove(&task);
+        if tasks.is_empty() {
+            index.remove(namespace);
+        }
+    }
+}
