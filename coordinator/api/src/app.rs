@@ -5,7 +5,7 @@ use crate::gate::{Gate, WAITS_MAX};
 use crate::metrics::Metrics;
 use crate::problem::{Code, Problem};
 use crate::request::Ask;
-use crate::{capabilities, docs, events, flow, health, listing, request, result, stream, submit, tasks, workflows};
+use crate::{callbacks, capabilities, docs, events, flow, health, listing, request, result, stream, submit, tasks, workflows};
 use axum::Router;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
@@ -154,6 +154,7 @@ fn routes() -> Router<App> {
         .route("/v1/tasks/{id}/result", get(result::show))
         .route("/v1/tasks/{id}/timeline", get(tasks::timeline))
         .route("/v1/tasks/{id}/why", get(tasks::why))
+        .route("/v1/callbacks/{token}", post(callbacks::finish))
         .route("/v1/systems", get(capabilities::systems))
         .route("/v1/systems/{name}", get(capabilities::system))
         .route("/v1/capabilities", get(capabilities::list))

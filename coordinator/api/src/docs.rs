@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::request::Ask;
-use crate::{capabilities, events, flow, health, listing, result, stream, submit, tasks, workflows};
+use crate::{callbacks, capabilities, events, flow, health, listing, result, stream, submit, tasks, workflows};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderValue;
@@ -39,7 +39,7 @@ const CONTENT_SECURITY: HeaderValue = HeaderValue::from_static(
         workflows::apply, workflows::list, workflows::show,
         submit::one, submit::batch,
         listing::list, tasks::show, tasks::cancel, tasks::retry, tasks::timeline, tasks::why,
-        events::history, stream::follow, result::show,
+        events::history, stream::follow, result::show, callbacks::finish,
         capabilities::systems, capabilities::system, capabilities::list, capabilities::show, capabilities::workers,
         flow::override_breaker, flow::drain_worker, flow::drain_version,
         health::status, health::live, health::ready, health::metrics,

@@ -8,6 +8,7 @@
 //! Start reading at [`app::router`], which is the table of routes.
 
 mod app;
+mod callbacks;
 mod capabilities;
 mod cursor;
 mod docs;

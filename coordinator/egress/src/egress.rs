@@ -165,6 +165,14 @@ impl Shared {
     }
 }
 
+/// Whether systems could call back to this URL, if it is reachable.
+///
+/// # Errors
+/// It is not an absolute http or https URL, or has a query behind which no path can follow.
+pub fn check_public_url(public_url: &str) -> Result<(), OpenError> {
+    callback_base(public_url).map(|_| ())
+}
+
 /// What stands before a token in a callback's URL.
 fn callback_base(public_url: &str) -> Result<String, OpenError> {
     let url = crate::client::destination(public_url).map_err(|invalid| OpenError::PublicUrl(invalid.to_string()))?;

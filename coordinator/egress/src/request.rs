@@ -7,7 +7,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::Value;
 use tasker_engine::{Failure, FailureKind, Payload, Timestamp};
-use tasker_runtime::port::egress::{HttpCall, HttpMethod, HttpRoute};
+use tasker_runtime::port::egress::{HttpCall, HttpMethod};
 use tasker_runtime::trace::traceparent;
 
 /// Writes the request for a call. `callback` is the absolute URL by which the system may finish later, if there is one.
@@ -16,7 +16,7 @@ use tasker_runtime::trace::traceparent;
 /// The URL is none, or the input cannot be written in the way the method wants: permanent for this attempt's input.
 pub(crate) fn request(call: &HttpCall, callback: Option<&str>, signer: Option<&Signer>, now: Timestamp) -> Result<Request, Failure> {
     let mut url = url(call)?;
-    let body = if call.route.method.has_body() {
+    let body = if call.route.method().has_body() {
         Some(call.input.bytes().clone())
     } else {
         query(&mut url, &call.input)?;
@@ -52,7 +52,7 @@ pub(crate) fn request(call: &HttpCall, callback: Option<&str>, signer: Option<&S
         add("webhook-timestamp", seconds.to_string());
         add("webhook-id", id);
     }
-    Ok(Request { method: method(call.route.method), url, headers, body, answer_bytes_max: Payload::BYTES_MAX })
+    Ok(Request { method: method(call.route.method()), url, headers, body, answer_bytes_max: Payload::BYTES_MAX })
 }
 
 /// The host and port that a call goes to, for counting calls per host.
@@ -74,12 +74,7 @@ fn method(method: HttpMethod) -> Method {
 fn url(call: &HttpCall) -> Result<Url, Failure> {
     let refused = |why: String| failure(FailureKind::Permanent, URL_REFUSED, format!("system `{}` cannot be called: {why}", call.system));
     let mut url = destination(&call.base_url).map_err(|invalid| refused(invalid.to_string()))?;
-    let path = &call.route.path;
-    let climbs = path.split('/').any(|part| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."));
-    if !path.starts_with('/') || path.len() > HttpRoute::PATH_BYTES_MAX || path.contains(['?', '#', '\\']) || climbs {
-        return Err(refused(format!("the path of `{}` must begin with `/` and have no `?`, `#`, `\\` or `..`", call.capability)));
-    }
-    url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+    url.set_path(&format!("{}{}", url.path().trim_end_matches('/'), call.route.path()));
     Ok(url)
 }
 
@@ -126,6 +121,7 @@ pub(crate) mod tests {
     use tasker_engine::task::Trace;
     use tasker_engine::{AttemptNumber, AttemptToken, CapabilityName, Namespace, StepName, SystemName, TaskId};
     use tasker_runtime::port::bus::CallKey;
+    use tasker_runtime::port::egress::HttpRoute;
 
     /// A call of `POST https://pay.example.com/v1/charges`.
     pub(crate) fn call() -> HttpCall {
@@ -140,7 +136,7 @@ pub(crate) mod tests {
                 token: AttemptToken([7; 16]),
             },
             base_url: "https://pay.example.com".into(),
-            route: HttpRoute { method: HttpMethod::Post, path: "/v1/charges".into() },
+            route: HttpRoute::new(HttpMethod::Post, "/v1/charges").expect("a path"),
             input: Payload::trusted(Bytes::from_static(br#"{"amount":1.50}"#)),
             idempotency_key: "tsk_000000000001a/charge".into(),
             timeout: Duration::from_secs(30),
@@ -149,7 +145,7 @@ pub(crate) mod tests {
     }
 
     fn url_of(base: &str, path: &str) -> Option<String> {
-        let route = HttpRoute { method: HttpMethod::Post, path: path.into() };
+        let route = HttpRoute::new(HttpMethod::Post, path).expect("a path");
         let call = HttpCall { base_url: base.into(), route, ..call() };
         request(&call, None, None, Timestamp::from_millis(0)).ok().map(|request| request.url.to_string())
     }
@@ -197,13 +193,9 @@ pub(crate) mod tests {
             ("https://a.example/v2/", "/x%20y/", "https://a.example/v2/x%20y/"),
             ("https://a.example:8443/v2?version=3", "/x", "https://a.example:8443/v2/x?version=3"),
             ("https://a.example", "/capabilities/payment.charge", "https://a.example/capabilities/payment.charge"),
-            ("https://a.example", "/x y", "https://a.example/x%20y"),
             ("https://a.example", "//b.example/x", "https://a.example//b.example/x"),
         ] {
             assert_eq!(url_of(base, path).as_deref(), Some(expected), "{base} {path}");
-        }
-        for path in ["", "x", "http://b.example", "/../admin", "/a/../..", "/%2e%2E/x", "/./x", "/a\\b", "/x?y=1", "/x#y"] {
-            assert_eq!(url_of("https://a.example/v2", path), None, "{path}");
         }
         for base in ["", "a.example", "ftp://a.example", "https://user:secret@a.example"] {
             assert_eq!(url_of(base, "/x"), None, "{base}");
@@ -213,7 +205,7 @@ pub(crate) mod tests {
     #[test]
     fn a_get_sends_scalars_as_query_parameters_and_refuses_what_is_none() {
         let get = |input: &'static str| {
-            let route = HttpRoute { method: HttpMethod::Get, path: "/x".into() };
+            let route = HttpRoute::new(HttpMethod::Get, "/x").expect("a path");
             let call = HttpCall { route, input: Payload::trusted(Bytes::from_static(input.as_bytes())), ..call() };
             request(&call, None, None, Timestamp::from_millis(0)).map_err(|failure| failure.code.to_string())
         };

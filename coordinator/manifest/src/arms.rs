@@ -8,7 +8,7 @@ use crate::reactions::{Arm, Retry};
 use crate::report::{Place, Problem, Report};
 use crate::steps::{Does, StepDraft};
 use crate::suggest::nearest;
-use crate::transport::Transport;
+use tasker_engine::transport::Transport;
 use tasker_engine::{Contract, ErrorCode};
 
 /// When a failure comes: at the end of an attempt, which another attempt may follow, or of the step as a whole.

@@ -7,8 +7,8 @@ use crate::route;
 use crate::slots::Slots;
 use crate::suggest::nearest;
 use crate::systems::{System, Systems};
-use crate::transport::Transport;
 use tasker_engine::CapabilityName;
+use tasker_engine::transport::Transport;
 use tasker_engine::workflow::Route;
 
 /// A call, as far as it could be read.

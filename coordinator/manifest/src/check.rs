@@ -21,7 +21,7 @@ use crate::slots::{Slot, SlotKind, Slots};
 use crate::steps::{self, Does, StepDraft, Surroundings};
 use crate::systems::Systems;
 use crate::timeouts::limit;
-use crate::transport::{HttpBinding, Transport};
+
 use crate::typed_parts::{Parts, StepParts};
 use crate::yaml::{self, Node};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +29,7 @@ use std::time::Duration;
 use tasker_engine::breaker_policy::BreakerPolicy;
 use tasker_engine::canary::Canary;
 use tasker_engine::expression::Expression;
+use tasker_engine::transport::{HttpRoute, Transport};
 use tasker_engine::workflow::{Identity, Role};
 use tasker_engine::{CapabilityName, Contract, Namespace, Schema, StepName, SystemName, Workflow, WorkflowName, WorkflowVersion};
 
@@ -83,7 +84,7 @@ pub struct DeclaredCapability {
     /// What it does, in plain words; may be empty.
     pub description: String,
     /// How it is asked over HTTP; absent: by `POST /capabilities/<name>`.
-    pub http: Option<HttpBinding>,
+    pub http: Option<HttpRoute>,
     /// When it counts as broken; absent: as the coordinator is configured.
     pub breaker: Option<BreakerPolicy>,
 }

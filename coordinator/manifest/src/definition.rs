@@ -102,7 +102,7 @@ fn system_json(system: &DeclaredSystem) -> Value {
     let capabilities: Map<String, Value> =
         system.capabilities.iter().map(|capability| (capability.name.to_string(), capability_json(capability))).collect();
     let mut said = Said(json!({ "base_url": system.base_url, "health_check_url": system.health_check_url, "capabilities": capabilities }));
-    said.also("transport", (system.transport != crate::transport::Transport::Auto).then(|| system.transport.as_str().into()));
+    said.also("transport", (system.transport != tasker_engine::transport::Transport::Auto).then(|| system.transport.as_str().into()));
     said.also("canary", system.canary.as_ref().map(|canary| json!({ "version": canary.version().as_str(), "share": canary.share() })));
     said.0
 }
@@ -113,7 +113,7 @@ fn capability_json(capability: &DeclaredCapability) -> Value {
         "contract": capability.contract.to_json(),
         "timeout": millis(capability.timeout),
     }));
-    said.also("http", capability.http.as_ref().map(|http| json!({ "method": http.method.as_str(), "path": http.path })));
+    said.also("http", capability.http.as_ref().map(|http| json!({ "method": http.method().as_str(), "path": http.path() })));
     said.also(
         "breaker",
         capability.breaker.as_ref().map(|breaker| {

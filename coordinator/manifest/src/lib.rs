@@ -62,5 +62,5 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use duration::parse_duration;
 pub use format::{Formatted, LINE_MAX, format};
 pub use suggest::nearest_name;
-pub use transport::{HttpBinding, HttpMethod, Transport};
+pub use tasker_engine::transport::{HttpMethod, HttpRoute, Transport};
 pub use yaml::{BYTES_MAX, DEPTH_MAX, NODES_MAX};

@@ -7,13 +7,14 @@ use crate::fields::{Fields, entries, name, text, wrong_type};
 use crate::report::{Place, Problem, Report};
 use crate::schema::Schemas;
 use crate::timeouts::limit;
-use crate::transport::{self, HttpBinding, Transport};
+use crate::transport;
 use crate::url;
 use crate::yaml::{Kind, Node};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 use tasker_engine::contract::ErrorContract;
-use tasker_engine::{Contract, ErrorCode};
+use tasker_engine::transport::{HttpRoute, Transport};
+use tasker_engine::{CapabilityName, Contract, ErrorCode};
 
 /// The systems of a manifest, in its order.
 #[derive(Default)]
@@ -137,13 +138,13 @@ impl System {
         }
         let Some(named) = named else { return };
         let Some(written) = text(named, "a capability's name", report) else { return };
-        let Some(name) = name::<tasker_engine::CapabilityName>(written, named.place, report) else { return };
+        let Some(name) = name::<CapabilityName>(written, named.place, report) else { return };
         if self.by_capability.contains_key(written) {
             let message = format!("system `{}` declares `{name}` twice", self.declared.name);
             report.add(Problem::new(&codes::DUPLICATE_CAPABILITY, named.place, message).hint("keep one of the two"));
             return;
         }
-        let http = fields.as_ref().and_then(|fields| self.binding(fields, written, report));
+        let http = fields.as_ref().and_then(|fields| self.binding(fields, &name, report));
         self.by_capability.insert(written.to_owned(), self.declared.capabilities.len());
         let plain_timeout = timeout.map(|(duration, _)| duration);
         self.declared.capabilities.push(DeclaredCapability { name, contract, timeout: plain_timeout, description, http, breaker });
@@ -151,7 +152,7 @@ impl System {
     }
 
     /// How a capability is asked over HTTP, if it says so; refused where that can never happen.
-    fn binding(&self, fields: &Fields<'_>, capability: &str, report: &mut Report<'_>) -> Option<HttpBinding> {
+    fn binding(&self, fields: &Fields<'_>, capability: &CapabilityName, report: &mut Report<'_>) -> Option<HttpRoute> {
         let binding = transport::binding(fields.get("http")?, capability, report);
         let place = fields.key("http").unwrap_or(fields.mark());
         let name = &self.declared.name;

@@ -1,15 +1,17 @@
 //! What the operations ask of the loop.
 
 use crate::operations::{
-    Applied, AppliedWorkflow, ApplyError, ApprovalError, ApprovalPage, CapabilityView, ChangeError, DrainedVersion, EventError, EventTaken,
-    Figures, FleetError, HeldPage, ItemPage, ItemsError, ListItems, ListPeople, Reason, ResolveError, SignalError, Signalled, SubmitError,
-    Submitted, SystemView, TaskView, Unavailable, WorkerView, WorkflowPauseError, WorkflowPaused,
+    Applied, AppliedWorkflow, ApplyError, ApprovalError, ApprovalPage, CallbackError, CapabilityView, ChangeError, DrainedVersion,
+    EventError, EventTaken, Figures, FleetError, HeldPage, ItemPage, ItemsError, ListItems, ListPeople, Reason, ResolveError, SignalError,
+    Signalled, SubmitError, Submitted, SystemView, TaskView, Unavailable, WorkerView, WorkflowPauseError, WorkflowPaused,
 };
+use crate::port::egress::HttpAnswer;
 use crate::port::store::{KeyUse, Sequence};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tasker_engine::decide::approval::Verdict;
+use tasker_engine::decide::reply::Disposition;
 use tasker_engine::event::Resolution;
 use tasker_engine::{Digest, Namespace, Payload, StepLabel, StepName, SystemName, TaskId, Timestamp, WorkflowName, WorkflowVersion};
 use tasker_scheduler::Target;
@@ -133,6 +135,10 @@ pub(crate) enum Command {
         namespace: Namespace,
         id: TaskId,
         answer: Sender<Result<Submitted, ChangeError>>,
+    },
+    Callback {
+        call: Box<HttpAnswer>,
+        answer: Sender<Result<Disposition, CallbackError>>,
     },
     Systems {
         namespace: Namespace,

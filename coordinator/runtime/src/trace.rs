@@ -147,6 +147,8 @@ pub enum SpanKind {
     Server,
     /// Sends a message.
     Producer,
+    /// Sends a request.
+    Client,
     /// Inside one process.
     Internal,
 }

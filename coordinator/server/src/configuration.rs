@@ -9,6 +9,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tasker_egress::{AllowList, Signer};
+use tasker_engine::{Namespace, SystemName};
+
+/// Where systems live whose secret names no namespace.
+const DEFAULT_NAMESPACE: &str = "default";
 
 /// Every setting, checked.
 #[derive(Debug, Clone)]
@@ -26,6 +31,20 @@ pub struct Configuration {
     pub lease: Duration,
     pub drain_timeout: Duration,
     pub active_tasks_max: usize,
+    pub public_url: PublicUrl,
+    pub egress_allow: AllowList,
+    pub egress_signers: BTreeMap<(Namespace, SystemName), Signer>,
+}
+
+/// Where HTTP systems reach this coordinator to finish what they have accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublicUrl {
+    /// Nowhere: they must answer at once.
+    None,
+    /// At this URL.
+    At(String),
+    /// At the address on which the API listens.
+    Listener,
 }
 
 /// A setting: its name in the file, its variable, its default, and what it means.
@@ -58,6 +77,14 @@ const SETTINGS: &[Setting] = &[
     setting("lease", "TASKER_LEASE", Some("5s"), "how long a worker may be silent, at least three heartbeats"),
     setting("drain_timeout", "TASKER_DRAIN_TIMEOUT", Some("20s"), "how long a stop waits for open attempts, 0s to 10m"),
     setting("active_tasks_max", "TASKER_ACTIVE_TASKS_MAX", Some("1000000"), "tasks active at once before submissions get 429"),
+    setting("public_url", "TASKER_PUBLIC_URL", None, "where HTTP systems reach this API for callbacks; absent: they must answer at once"),
+    setting("egress.allow", "TASKER_EGRESS_ALLOW", None, "addresses, networks and hosts that may be called besides public ones"),
+    setting(
+        "egress.secrets",
+        "TASKER_EGRESS_SECRETS",
+        None,
+        "SYSTEM=FILE or NAMESPACE/SYSTEM=FILE: secrets that sign requests to HTTP systems",
+    ),
 ];
 
 /// A value and where it comes from.
@@ -96,6 +123,9 @@ impl Configuration {
             active_tasks_max: parse(layers, "active_tasks_max", "a number from 1 to 10000000", |text| {
                 text.parse().ok().filter(|number| (1..=10_000_000).contains(number))
             })?,
+            public_url: text("public_url").map_or(PublicUrl::None, PublicUrl::At),
+            egress_allow: allow_list(text("egress.allow").as_deref().unwrap_or_default())?,
+            egress_signers: signers(text("egress.secrets").as_deref().unwrap_or_default())?,
         };
         configuration.check_ranges()?;
         Ok(configuration)
@@ -114,6 +144,9 @@ impl Configuration {
         }
         if self.drain_timeout > Duration::from_secs(600) {
             bail!("[config.out_of_range]: drain_timeout is {:?}; give at most 10m", self.drain_timeout);
+        }
+        if let PublicUrl::At(url) = &self.public_url {
+            tasker_egress::egress::check_public_url(url).map_err(|invalid| anyhow::anyhow!("[config.out_of_range]: {invalid}"))?;
         }
         tasker_wire::worker::Subjects::new(&self.subject_prefix).map_err(|invalid| anyhow::anyhow!("[config.out_of_range]: {invalid}"))?;
         let exposed = self.nats_url.is_none() && !self.nats_listen.ip().is_loopback() && self.nats_token.is_none();
@@ -138,6 +171,34 @@ fn parse<T>(layers: &Layers, name: &str, expected: &str, read: impl Fn(&str) -> 
     read(value).with_context(|| format!("[config.malformed]: {name} is `{value}` ({source}); give {expected}"))
 }
 
+/// The entries of a list: separated by commas, and nothing else.
+fn list(text: &str) -> Vec<&str> {
+    text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect()
+}
+
+fn allow_list(text: &str) -> anyhow::Result<AllowList> {
+    AllowList::parse(&list(text)).map_err(|invalid| anyhow::anyhow!("[config.out_of_range]: egress.allow: {invalid}"))
+}
+
+/// Reads the files with the secrets of HTTP systems.
+fn signers(text: &str) -> anyhow::Result<BTreeMap<(Namespace, SystemName), Signer>> {
+    let mut signers = BTreeMap::new();
+    for entry in list(text) {
+        let malformed = || format!("[config.malformed]: egress.secrets: `{entry}`; give SYSTEM=FILE or NAMESPACE/SYSTEM=FILE");
+        let (name, file) = entry.split_once('=').with_context(malformed)?;
+        let (namespace, system) = name.trim().split_once('/').unwrap_or((DEFAULT_NAMESPACE, name.trim()));
+        let key = (Namespace::new(namespace).with_context(malformed)?, SystemName::new(system).with_context(malformed)?);
+        let file = file.trim();
+        let read = std::fs::read_to_string(file).with_context(|| format!("[config.file_unreadable]: egress.secrets of {name}: {file}"))?;
+        let signer =
+            Signer::parse(&read).map_err(|invalid| anyhow::anyhow!("[config.malformed]: egress.secrets of {name}: {file}: {invalid}"))?;
+        if signers.insert(key, signer).is_some() {
+            bail!("[config.malformed]: egress.secrets names {name} twice; two secrets of one system are two lines of one file");
+        }
+    }
+    Ok(signers)
+}
+
 /// The file's keys and values, as text.
 #[derive(Deserialize)]
 struct File(BTreeMap<String, toml::Value>);
@@ -152,16 +213,15 @@ fn layers(given: &Given) -> anyhow::Result<Layers> {
     if let Some(path) = &given.config {
         let text = std::fs::read_to_string(path).with_context(|| format!("[config.file_unreadable]: {}", path.display()))?;
         let File(entries) = toml::from_str(&text).with_context(|| format!("[config.malformed]: {}", path.display()))?;
-        for (name, value) in entries {
+        for (name, value) in flat(entries) {
             let Some(setting) = SETTINGS.iter().find(|known| known.name == name) else {
                 let known: Vec<&str> = SETTINGS.iter().map(|known| known.name).collect();
                 bail!("[config.unknown_key]: `{name}` in {}; known are {}", path.display(), known.join(", "));
             };
-            let text = match value {
-                toml::Value::String(text) => text,
-                toml::Value::Integer(number) => number.to_string(),
-                other => bail!("[config.malformed]: `{name}` in {} is a {}; give a text", path.display(), other.type_str()),
-            };
+            let text = written(&value).with_context(|| {
+                let what = format!("`{name}` in {} is a {}", path.display(), value.type_str());
+                format!("[config.malformed]: {what}; give a text, or for several a list of texts or a table of texts without commas")
+            })?;
             layers.insert(setting.name, (text, format!("file {}", path.display())));
         }
     }
@@ -186,6 +246,36 @@ fn layers(given: &Given) -> anyhow::Result<Layers> {
         }
     }
     Ok(layers)
+}
+
+/// Settings of a section get its name before theirs: `allow` under `[egress]` is `egress.allow`.
+fn flat(entries: BTreeMap<String, toml::Value>) -> Vec<(String, toml::Value)> {
+    let is_section = |name: &str| SETTINGS.iter().any(|known| known.name.split_once('.').is_some_and(|(section, _)| section == name));
+    let mut all = Vec::new();
+    for (name, value) in entries {
+        match value {
+            toml::Value::Table(section) if is_section(&name) => {
+                all.extend(section.into_iter().map(|(inner, value)| (format!("{name}.{inner}"), value)));
+            }
+            value => all.push((name, value)),
+        }
+    }
+    all
+}
+
+/// A value of the file as the environment would write it: lists and tables with commas between; none if it is something else.
+fn written(value: &toml::Value) -> Option<String> {
+    let plain = |value: &toml::Value| value.as_str().filter(|text| !text.contains(',')).map(str::to_owned);
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Array(entries) => Some(entries.iter().map(plain).collect::<Option<Vec<_>>>()?.join(",")),
+        toml::Value::Table(entries) => {
+            let entry = |(name, value): (&String, &toml::Value)| Some(format!("{name}={}", plain(value)?));
+            Some(entries.iter().map(entry).collect::<Option<Vec<_>>>()?.join(","))
+        }
+        toml::Value::Float(_) | toml::Value::Boolean(_) | toml::Value::Datetime(_) => None,
+    }
 }
 
 /// `tasker config check`.
@@ -257,10 +347,50 @@ mod tests {
             ("subject_prefix", "a.*", "config.out_of_range"),
             ("nats_listen", "0.0.0.0:7422", "config.unsafe"),
             ("active_tasks_max", "0", "config.malformed"),
+            ("public_url", "tasker.example.com", "config.out_of_range"),
+            ("egress.allow", "10.0.0.1/8", "config.out_of_range"),
+            ("egress.allow", "127.0.0.1, http://x", "config.out_of_range"),
+            ("egress.secrets", "payments", "config.malformed"),
+            ("egress.secrets", "pay ments=/x", "config.malformed"),
+            ("egress.secrets", "payments=/does/not/exist", "config.file_unreadable"),
         ];
         for (name, value, code) in table {
             let error = with(&[(name, value)]).expect_err(name).to_string();
             assert!(error.contains(code), "{name}={value}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_called_is_a_list_and_secrets_are_files() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (good, bad) = (directory.path().join("good"), directory.path().join("bad"));
+        std::fs::write(&good, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").expect("writes");
+        std::fs::write(&bad, "hunter2").expect("writes");
+        let secrets = format!("payments={}, production/payments={}", good.display(), good.display());
+        let read =
+            with(&[("egress.allow", "127.0.0.1/32, 10.0.0.0/8,inventory.internal"), ("egress.secrets", &secrets)]).expect("acceptable");
+        assert!(read.egress_allow.check("inventory.internal", [192, 168, 0, 1].into()).is_ok());
+        assert!(read.egress_allow.check("other.internal", [192, 168, 0, 1].into()).is_err());
+        let names: Vec<String> = read.egress_signers.keys().map(|(namespace, system)| format!("{namespace}/{system}")).collect();
+        assert_eq!(names, ["default/payments", "production/payments"]);
+        let error = with(&[("egress.secrets", &format!("payments={}", bad.display()))]).expect_err("no secret").to_string();
+        assert!(error.contains("config.malformed") && !error.contains("hunter2"), "{error}");
+        let twice = format!("payments={0},default/payments={0}", good.display());
+        assert!(with(&[("egress.secrets", &twice)]).expect_err("twice").to_string().contains("twice"));
+    }
+
+    #[test]
+    fn sections_lists_and_tables_of_the_file_become_settings() {
+        let File(entries) = toml::from_str(
+            "lease = \"9s\"\n[egress]\nallow = [\"10.0.0.0/8\", \"a.internal\"]\n[egress.secrets]\npayments = \"/x\"\n\"p/q\" = \"/y\"",
+        )
+        .expect("TOML");
+        let read: BTreeMap<String, Option<String>> = flat(entries).into_iter().map(|(name, value)| (name, written(&value))).collect();
+        let expected = [("egress.allow", "10.0.0.0/8,a.internal"), ("egress.secrets", "p/q=/y,payments=/x"), ("lease", "9s")];
+        assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).into());
+        for value in ["[1]", "[\"a,b\"]", "true", "{ a = 1 }", "1.5"] {
+            let File(entries) = toml::from_str(&format!("x = {value}")).expect("TOML");
+            assert_eq!(written(&entries["x"]), None, "{value}");
         }
     }
 

@@ -1,9 +1,10 @@
 //! Starting and stopping a coordinator: store, bus, runtime and API, in this order; stopped in the other.
 
 use crate::args::{Dev, Server};
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, PublicUrl};
 use crate::{logging, spans};
 use anyhow::Context;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,8 +12,11 @@ use std::time::{Duration, Instant};
 use tasker_bus::embedded::{Authentication, Options as ListenerOptions, Secret};
 use tasker_bus::local::Embedded;
 use tasker_bus::nats::{Nats, Options as NatsOptions};
+use tasker_egress::{AllowList, CallbackSecret, HttpEgress, SystemLookup};
 use tasker_runtime::operations::Operations;
-use tasker_runtime::port::bus::Bus;
+use tasker_runtime::port::bus::{Bus, Inbound};
+use tasker_runtime::port::egress::Egress;
+use tasker_runtime::port::store::Store;
 use tasker_runtime::{INBOX_MAX, Running, Settings};
 use tasker_wire::worker::Subjects;
 use tokio::net::TcpListener;
@@ -64,6 +68,10 @@ pub async fn dev(dev: Dev) -> anyhow::Result<ExitCode> {
         lease: Duration::from_secs(5),
         drain_timeout: DEV_DRAIN,
         active_tasks_max: 1_000_000,
+        // Services under development run on this machine, and so do the systems that call back.
+        public_url: PublicUrl::Listener,
+        egress_allow: AllowList::parse(&["127.0.0.0/8", "::1"]).expect("two networks"),
+        egress_signers: BTreeMap::new(),
     };
     let coordinator = Coordinator::start(&configuration).await?;
     let data = match &dev.data {
@@ -119,7 +127,7 @@ impl Coordinator {
                     credentials_file: configuration.nats_credentials_file.clone(),
                     name: format!("tasker {name}"),
                 };
-                let nats = Nats::connect(options, subjects, inbox).await.map_err(|error| coded(error.code(), error))?;
+                let nats = Nats::connect(options, subjects, inbox.clone()).await.map_err(|error| coded(error.code(), error))?;
                 (Arc::new(nats), None)
             }
             None => {
@@ -128,11 +136,12 @@ impl Coordinator {
                     Some(token) => Authentication::Token(Secret::new(token.clone())),
                 };
                 let options = ListenerOptions { address: configuration.nats_listen, authentication, ..ListenerOptions::default() };
-                let embedded = Embedded::bind(options, subjects, inbox).await.map_err(|error| coded(error.code(), error))?;
+                let embedded = Embedded::bind(options, subjects, inbox.clone()).await.map_err(|error| coded(error.code(), error))?;
                 let address = embedded.address();
                 (Arc::new(embedded), Some(address))
             }
         };
+        let egress = open_egress(configuration, &*store, http, inbox).await?;
         let (sink, exporter) = spans::start(configuration.otlp_endpoint.as_deref(), &name)?;
         let settings = Settings {
             name,
@@ -142,8 +151,9 @@ impl Coordinator {
             ..Settings::default()
         };
         tracing::info!(store = store.describe(), bus = bus.describe(), "starting");
-        let running =
-            tasker_runtime::start(settings, store, bus, messages, sink).await.map_err(|error| coded("store.recovery_failed", error))?;
+        let running = tasker_runtime::start(settings, store, bus, egress, messages, sink)
+            .await
+            .map_err(|error| coded("store.recovery_failed", error))?;
         let (stop_http, stopped) = oneshot::channel::<()>();
         let router = tasker_api::router(running.operations.clone(), tasker_api::Options::default());
         let served = tokio::spawn(tasker_api::serve(listener, router, async move {
@@ -182,6 +192,28 @@ impl Coordinator {
         }
         Ok(code)
     }
+}
+
+/// Opens the way out to systems over HTTP.
+async fn open_egress(
+    configuration: &Configuration,
+    store: &dyn Store,
+    http: SocketAddr,
+    inbox: mpsc::Sender<Inbound>,
+) -> anyhow::Result<Arc<dyn Egress>> {
+    let secret = store.callback_secret().await.map_err(|error| coded("store.unreadable", error))?;
+    let settings = tasker_egress::Settings {
+        allow: configuration.egress_allow.clone(),
+        signers: configuration.egress_signers.clone(),
+        public_url: match &configuration.public_url {
+            PublicUrl::None => None,
+            PublicUrl::At(url) => Some(url.clone()),
+            PublicUrl::Listener => Some(format!("http://{http}")),
+        },
+        ..tasker_egress::Settings::new(CallbackSecret::new(secret), env!("CARGO_PKG_VERSION"))
+    };
+    let egress = HttpEgress::open(settings, Arc::new(SystemLookup), inbox).map_err(|error| coded("config.out_of_range", error))?;
+    Ok(Arc::new(egress))
 }
 
 /// Drains; a second signal ends it at once.

@@ -108,6 +108,7 @@ fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
         span_kind: match span.kind {
             SpanKind::Server => OtelKind::Server,
             SpanKind::Producer => OtelKind::Producer,
+            SpanKind::Client => OtelKind::Client,
             SpanKind::Internal => OtelKind::Internal,
         },
         name: span.name.into(),

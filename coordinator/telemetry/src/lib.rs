@@ -53,6 +53,8 @@ pub mod span {
     pub const STEP: &str = "step";
     /// `publish <capability>`: asking for one attempt.
     pub const PUBLISH: &str = "publish";
+    /// `call <capability>`: asking a system for one attempt over HTTP.
+    pub const CALL: &str = "call";
     /// The most items of one task that have spans, in the order in which they came to be: no tracing system shows a trace of tens of thousands
     /// of spans, and most refuse it. Requests for the items after these carry a trace context that says *not sampled*.
     pub const ITEM_SPANS_MAX: usize = 2_000;

@@ -84,6 +84,16 @@ codes! {
     TaskStillRunning = "task.still_running", 409, "The task is still running";
     /// The task succeeded.
     TaskNothingToRetry = "task.nothing_to_retry", 409, "The task has nothing to retry";
+    /// The URL of a callback is not ours, or its task is not known any more.
+    CallbackTokenInvalid = "callback.token_invalid", 404, "The callback's URL was not given out by this coordinator";
+    /// The body of a callback says neither result nor error.
+    CallbackBodyMalformed = "callback.body_malformed", 422, "The callback's body cannot be read";
+    /// The body of a callback is above the payload limit.
+    CallbackBodyTooLarge = "callback.body_too_large", 413, "The callback's body is too large";
+    /// The attempt was over before.
+    CallbackStale = "callback.stale", 409, "The callback came too late";
+    /// The attempt has another outcome.
+    CallbackConflicting = "callback.conflicting", 409, "The attempt has another outcome already";
     /// More is waiting than is taken.
     CoordinatorBusy = "coordinator.busy", 429, "The coordinator is busy";
     /// Shutting down.
@@ -126,6 +136,11 @@ impl Code {
             | Self::TaskAlreadyFinished
             | Self::TaskStillRunning
             | Self::TaskNothingToRetry
+            | Self::CallbackTokenInvalid
+            | Self::CallbackBodyMalformed
+            | Self::CallbackBodyTooLarge
+            | Self::CallbackStale
+            | Self::CallbackConflicting
             | Self::CoordinatorFault => false,
         }
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tasker_engine::breaker_policy::BreakerPolicy;
-use tasker_runtime::operations::{BreakerView, CapabilityView, SystemView, WorkerView};
+use tasker_runtime::operations::{BreakerView, CapabilityView, SystemHealth, SystemView, WorkerView};
 use utoipa::ToSchema;
 
 /// A system with its live workers.
@@ -20,6 +20,35 @@ pub(crate) struct SystemDetail {
     canary: Option<CanaryDetail>,
     /// Builds whose workers get nothing new, because an operator said so.
     drained_versions: Vec<String>,
+    /// `auto`, `bus` or `http`: how its steps reach it.
+    transport: &'static str,
+    /// What its health check says; null if it has none.
+    health: Option<HealthDetail>,
+}
+
+/// What a system's health check says.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SystemHealth)]
+struct HealthDetail {
+    /// `unknown`, `healthy` or `unhealthy`. An unhealthy system gets no steps over HTTP.
+    state: &'static str,
+    /// Since when; null if nothing is known.
+    since: Option<Instant>,
+    /// When it was asked last.
+    checked_at: Option<Instant>,
+    /// What the last question found wrong, if anything.
+    problem: Option<String>,
+}
+
+impl HealthDetail {
+    fn of(health: SystemHealth) -> Self {
+        Self {
+            state: health.state.as_str(),
+            since: health.since.map(Instant),
+            checked_at: health.checked_at.map(Instant),
+            problem: health.problem,
+        }
+    }
 }
 
 /// A build that is tried on a share of the tasks.
@@ -45,6 +74,7 @@ struct CapabilityLine {
 
 impl SystemDetail {
     pub(crate) fn of(view: SystemView) -> Self {
+        let health = view.system.health_check_url.is_some().then(|| HealthDetail::of(view.health));
         Self {
             name: view.name.to_string(),
             base_url: view.system.base_url,
@@ -63,6 +93,8 @@ impl SystemDetail {
             workers: view.workers.into_iter().map(WorkerDetail::of).collect(),
             canary: view.canary.map(|canary| CanaryDetail { version: canary.version().to_string(), share: canary.share() }),
             drained_versions: view.drained_versions,
+            transport: view.transport.as_str(),
+            health,
         }
     }
 }

@@ -12,6 +12,7 @@ use tasker_engine::decide::{Decision, accept, cancel};
 use tasker_engine::event::{Entry, Target};
 use tasker_engine::retry::{Jitter, RetryPolicy};
 use tasker_engine::task::Trace;
+use tasker_engine::transport::Transport;
 use tasker_engine::version::VersionConstraint;
 use tasker_engine::workflow::{Step, Timeouts};
 use tasker_engine::{
@@ -21,7 +22,7 @@ use tasker_engine::{
 use tasker_registry::message::{Sdk, SessionState};
 use tasker_registry::registry::{Capability, Source, System};
 use tasker_runtime::operations::{
-    AppliedWorkflow, BreakerView, CapabilityView, Override, State, SystemView, TaskView, Withheld, WorkerView,
+    AppliedWorkflow, BreakerView, CapabilityView, HealthState, Override, State, SystemHealth, SystemView, TaskView, Withheld, WorkerView,
 };
 
 /// Every attempt token in these samples consists of this byte.
@@ -259,12 +260,19 @@ pub(crate) fn system() -> SystemView {
         name: name("payments"),
         system: System {
             base_url: Some("https://payments.internal".into()),
-            health_check_url: None,
+            health_check_url: Some("https://payments.internal/health".into()),
             capabilities: BTreeMap::from([(name("payment.charge"), capability())]),
         },
         workers: vec![worker],
         canary: Some(Canary::new(VersionConstraint::parse(">=2.0.0").expect("valid"), 10).expect("in range")),
         drained_versions: vec!["1.4.2".into()],
+        transport: Transport::Auto,
+        health: SystemHealth {
+            state: HealthState::Unhealthy,
+            since: Some(at(2_000)),
+            checked_at: Some(at(2_500)),
+            problem: Some("it answered 503".into()),
+        },
     }
 }
 

@@ -69,7 +69,7 @@ async fn every_method_is_sent_as_declared() {
     let server = mirror().await;
     let mut stage = Stage::local();
     for method in [HttpMethod::Post, HttpMethod::Put, HttpMethod::Patch, HttpMethod::Get, HttpMethod::Delete] {
-        let route = HttpRoute { method, path: "/x".into() };
+        let route = HttpRoute::new(method, "/x").expect("a path");
         let seen = result(stage.ask(HttpCall { route, ..call(&server.url()) }).await);
         assert_eq!(seen["method"], method.as_str());
         let (url, body) = if method.has_body() { ("/x", r#"{"amount":1.50}"#) } else { ("/x?amount=1.5", "") };

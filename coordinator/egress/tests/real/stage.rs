@@ -173,7 +173,7 @@ pub fn call(base_url: &str) -> HttpCall {
             token: AttemptToken([7; 16]),
         },
         base_url: base_url.to_owned(),
-        route: HttpRoute { method: HttpMethod::Post, path: "/v1/charges".into() },
+        route: HttpRoute::new(HttpMethod::Post, "/v1/charges").expect("a path"),
         input: Payload::trusted(Bytes::from_static(br#"{"amount":1.50}"#)),
         idempotency_key: "tsk_000000000001a/charge".into(),
         timeout: PATIENCE,

@@ -1,6 +1,7 @@
 //! What is answered, in the engine's own words; the API turns it into JSON.
 
 use super::ChildView;
+pub use crate::port::egress::{Health as SystemHealth, HealthState};
 use crate::port::store::{TaskRow, WorkflowPause};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use tasker_engine::breaker_policy::BreakerPolicy;
 use tasker_engine::canary::Canary;
 use tasker_engine::contract::Violation;
 use tasker_engine::event::Entry;
+use tasker_engine::transport::Transport;
 use tasker_engine::{
     CapabilityName, Namespace, Payload, StepIndex, SystemName, Task, TaskId, TaskStatus, Timestamp, Workflow, WorkflowName, WorkflowVersion,
 };
@@ -107,6 +109,10 @@ pub struct SystemView {
     pub canary: Option<Canary>,
     /// Builds whose workers get nothing new, because an operator said so.
     pub drained_versions: Vec<String>,
+    /// How its steps reach it.
+    pub transport: Transport,
+    /// What its health check says; unknown if it has none.
+    pub health: SystemHealth,
 }
 
 /// A capability with what is waiting for it.

@@ -3,6 +3,7 @@
 //! Every answer that says that something was done is given after its commit (P5). Reads by id are fresh; searches may lag and carry `as_of`.
 
 mod answer;
+mod callback;
 mod outside;
 mod parts;
 mod pauses;
@@ -11,6 +12,7 @@ mod request;
 pub(crate) mod submit;
 
 pub use answer::*;
+pub use callback::{CallbackError, CallbackRefusal, Disposition};
 pub use outside::*;
 pub use parts::*;
 pub use pauses::*;
@@ -18,6 +20,7 @@ pub use people::*;
 pub use request::*;
 
 use crate::command::Command;
+use crate::port::egress::Egress;
 use crate::port::store::{ReadError, Search, Store};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -30,14 +33,20 @@ pub struct Operations {
     commands: mpsc::Sender<Command>,
     committed: broadcast::Sender<Committed>,
     store: Arc<dyn Store>,
+    egress: Arc<dyn Egress>,
 }
 
 /// The most tasks on one page of a list.
 pub const PAGE_MAX: usize = 200;
 
 impl Operations {
-    pub(crate) fn new(commands: mpsc::Sender<Command>, committed: broadcast::Sender<Committed>, store: Arc<dyn Store>) -> Self {
-        Self { commands, committed, store }
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        committed: broadcast::Sender<Committed>,
+        store: Arc<dyn Store>,
+        egress: Arc<dyn Egress>,
+    ) -> Self {
+        Self { commands, committed, store, egress }
     }
 
     /// Checks a manifest and makes its workflow the current version of its name. Applying the same manifest again changes nothing.

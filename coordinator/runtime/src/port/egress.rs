@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::time::Duration;
 use tasker_engine::task::Trace;
+pub use tasker_engine::transport::{HttpMethod, HttpRoute};
 use tasker_engine::{CapabilityName, Failure, Namespace, Payload, SystemName, Timestamp};
 
 /// A request to a system over HTTP: JSON in, JSON out.
@@ -33,61 +34,6 @@ pub struct HttpCall {
     pub timeout: Duration,
     /// The task's trace; `parent` is the producer span.
     pub trace: Trace,
-}
-
-/// How one capability is asked over HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct HttpRoute {
-    /// The method.
-    pub method: HttpMethod,
-    /// Below the system's base URL; begins with `/`, without query and fragment. At most [`HttpRoute::PATH_BYTES_MAX`] bytes.
-    pub path: String,
-}
-
-impl HttpRoute {
-    /// The longest path, in bytes.
-    pub const PATH_BYTES_MAX: usize = 1_024;
-
-    /// What holds for a capability that declares nothing: `POST /capabilities/<name>`.
-    pub fn default_of(capability: &CapabilityName) -> Self {
-        Self { method: HttpMethod::Post, path: format!("/capabilities/{capability}") }
-    }
-}
-
-/// The methods by which a capability may be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HttpMethod {
-    /// The input is the body.
-    Post,
-    /// The input is the body.
-    Put,
-    /// The input is the body.
-    Patch,
-    /// The input's members are query parameters.
-    Get,
-    /// The input's members are query parameters.
-    Delete,
-}
-
-impl HttpMethod {
-    /// The method as it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Get => "GET",
-            Self::Delete => "DELETE",
-        }
-    }
-
-    /// Whether the input travels as the body; otherwise as query parameters.
-    pub fn has_body(self) -> bool {
-        match self {
-            Self::Post | Self::Put | Self::Patch => true,
-            Self::Get | Self::Delete => false,
-        }
-    }
 }
 
 /// What came of an [`HttpCall`], at once or, after an acceptance, by a callback.

@@ -60,7 +60,7 @@ impl Shard {
             timeout: responder_timeout(task.definition(step).timeouts.running),
             trace: context_of_attempt(task, step, open.attempt),
         };
-        self.responders.called(lane);
+        self.responders.called(lane, open.token.0);
         self.attempts.put(open.token.0, Open { task: id, step, carrier: Carrier::Called, sent_at: uptime });
         self.group.then(AfterCommit::Call(Box::new(call)));
     }

@@ -23,9 +23,11 @@ pub(super) struct Open {
 pub(super) enum Carrier {
     /// A session, and the sequence of the request.
     Session(SessionKey, u64),
-    /// Plain responders: a call is under way.
+    /// Plain responders, or a system over HTTP: a call is under way.
     Called,
-    /// Plain responders, but none was there: a named wait (P12).
+    /// A system over HTTP that has accepted and will call back.
+    Accepted,
+    /// Plain responders, or a system over HTTP, but nobody was there: a named wait (P12).
     Parked,
 }
 
@@ -37,9 +39,13 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// Whether nobody works on anything: attempts that found no responder wait, and a restart takes them up again.
+    /// Whether nobody works on anything that would be lost by a stop: attempts that found nobody wait, and a restart takes them up again; so it
+    /// does with those that are finished by a callback, which may take days.
     pub fn is_idle(&self) -> bool {
-        self.open.values().all(|open| open.carrier == Carrier::Parked)
+        self.open.values().all(|open| match open.carrier {
+            Carrier::Parked | Carrier::Accepted => true,
+            Carrier::Session(..) | Carrier::Called => false,
+        })
     }
 
     pub fn len(&self) -> usize {

@@ -78,6 +78,10 @@ impl Shard {
                 let drained = self.drain_version(&namespace, system, version, undo);
                 self.answer(answer, drained);
             }
+            Command::Callback { call, answer } => {
+                let taken = self.take_callback(*call);
+                self.answer(answer, taken);
+            }
             Command::Drain { grace, answer } => {
                 self.tell_workers_to_wait();
                 self.begin_drain(grace, Some(answer));
@@ -118,6 +122,7 @@ impl Shard {
             return Ok(Applied { workflow: Arc::new(workflow), changed: true, warnings });
         }
         for system in manifest.systems {
+            self.manners.learn(&namespace, &system);
             let (base_url, health) = (system.base_url, system.health_check_url);
             self.registry.locate(&namespace, &system.name, base_url.clone(), health.clone());
             self.group.batch.systems.push(SystemRow {
@@ -137,6 +142,7 @@ impl Shard {
                 self.store_declarations(declared);
             }
         }
+        self.watch_health();
         let row = WorkflowRow {
             namespace,
             name: workflow.name.clone(),

@@ -30,6 +30,9 @@ impl Shard {
                 if !self.scheduler.admits(*lane, self.uptime()) {
                     return false;
                 }
+                if self.goes_over_http(*lane) {
+                    return self.give_to_http(*lane);
+                }
                 let known = candidates.entry(*lane).or_insert_with(|| self.candidates(*lane));
                 if known.is_empty() && !self.is_offered(*lane) {
                     return self.give_to_responders(*lane);
@@ -99,7 +102,7 @@ impl Shard {
                 self.responders.unpark(lane);
                 let running = self.residents.get(open.task).and_then(|known| known.task.definition(open.step).timeouts.running);
                 if let Some(limit) = running {
-                    self.responders.hand_over(token, self.uptime() + limit);
+                    self.responders.limit(token, self.uptime(), limit);
                 }
                 self.announce_again(open.task, open.step, &session);
             }

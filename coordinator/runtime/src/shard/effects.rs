@@ -26,6 +26,7 @@ use tasker_scheduler::Waiting;
 pub(super) enum Asked {
     Session(SessionKey),
     Responders,
+    Http,
 }
 
 /// Effects that have not been carried out yet.
@@ -51,11 +52,11 @@ impl Shard {
         self.record(id, decision, None);
     }
 
-    /// Whether an attempt that was opened for plain responders is being worked on, by them or by a worker that joined since: then the limit of
-    /// that work holds, not the waiting timeout.
+    /// Whether an attempt that was opened for plain responders or for HTTP is being worked on, by whom it was opened for or by a worker that
+    /// joined since: then the limit of that work holds, not the waiting timeout.
     fn is_being_called(&self, id: TaskId, step: StepIndex) -> bool {
         let open = self.residents.get(id).and_then(|resident| resident.task.open_attempt(step));
-        let Some(open) = open.filter(|open| open.target == Target::Responders) else { return false };
+        let Some(open) = open.filter(|open| matches!(open.target, Target::Responders | Target::Http)) else { return false };
         self.attempts.get(&open.token.0).is_some_and(|known| known.carrier != Carrier::Parked)
     }
 
@@ -109,6 +110,7 @@ impl Shard {
             Effect::Ask { step, input, dependencies } => match asked {
                 Some(Asked::Session(session)) => self.ask_session(id, step, &session, input, dependencies),
                 Some(Asked::Responders) => self.ask_responders(id, step, input),
+                Some(Asked::Http) => self.ask_http(id, step, input),
                 None => {}
             },
             Effect::CancelAttempt { step, attempt, token, target, reason } => match target {
@@ -123,6 +125,8 @@ impl Shard {
             },
             Effect::AttemptClosed { step, token, .. } => {
                 self.attempts.remove(&token.0);
+                self.responders.forget(&token.0);
+                self.http.forget(&token.0);
                 self.report_health(id, step, token);
                 if let Some(resident) = self.residents.get_mut(id) {
                     resident.progress.remove(&step);

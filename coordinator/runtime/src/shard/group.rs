@@ -2,6 +2,7 @@
 
 use crate::operations::Committed;
 use crate::port::bus::Call;
+use crate::port::egress::HttpCall;
 use crate::port::store::Batch;
 use std::collections::BTreeMap;
 use tasker_registry::SessionKey;
@@ -24,6 +25,8 @@ pub(super) enum AfterCommit {
     Send(ToWorker),
     /// To plain responders.
     Call(Box<Call>),
+    /// To a system over HTTP.
+    CallHttp(Box<HttpCall>),
     /// To whoever asked.
     Answer(Box<dyn FnOnce() + Send>),
     /// To whoever watches, and into the trace.

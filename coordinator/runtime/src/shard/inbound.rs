@@ -20,10 +20,7 @@ impl Shard {
         match message {
             Inbound::Worker(said) => self.take_word(said),
             Inbound::Answered(answer) => self.take_answer(answer),
-            // The loop calls nobody over HTTP yet, so nothing is open that this could close.
-            Inbound::HttpAnswered(answer) => {
-                tracing::warn!(task = %answer.call.task, step = %answer.call.step, "an HTTP answer that nobody asked for")
-            }
+            Inbound::HttpAnswered(answer) => self.take_http_answer(answer),
             Inbound::Reconnected => {
                 // Whatever was on the way may be gone; the next beats show what each worker holds.
                 tracing::warn!("the bus was lost and has come back");

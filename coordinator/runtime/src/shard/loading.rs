@@ -2,7 +2,7 @@
 
 use super::{Internal, Shard, recover};
 use crate::command::Command;
-use crate::operations::{ApprovalError, ChangeError, ItemsError, ResolveError, SignalError, Unavailable};
+use crate::operations::{ApprovalError, CallbackError, ChangeError, ItemsError, ResolveError, SignalError, Unavailable};
 use tasker_engine::TaskId;
 use tasker_registry::SessionKey;
 use tasker_registry::message::WorkerReply;
@@ -38,6 +38,7 @@ fn concerned(command: &Command) -> Option<TaskId> {
         | Command::Items { id, .. }
         | Command::Retry { id, .. }
         | Command::Why { id, .. } => Some(*id),
+        Command::Callback { call, .. } => Some(call.call.task),
         Command::Apply { .. }
         | Command::Workflows { .. }
         | Command::Submit { .. }
@@ -124,6 +125,7 @@ fn refuse(command: Command, why: Unavailable) {
         Command::Resolve { answer, .. } => drop(answer.send(Err(ResolveError::Unavailable(why)))),
         Command::Items { answer, .. } => drop(answer.send(Err(ItemsError::Unavailable(why)))),
         Command::Why { answer, .. } => drop(answer.send(Err(why))),
+        Command::Callback { answer, .. } => drop(answer.send(Err(CallbackError::Unavailable(why)))),
         Command::Apply { .. }
         | Command::Workflows { .. }
         | Command::Submit { .. }

@@ -16,12 +16,14 @@ mod effects;
 mod figures;
 mod flow;
 mod group;
+mod http;
 mod inbound;
 mod loading;
 mod outside;
 mod pauses;
 mod people;
 mod project;
+mod reach;
 mod recover;
 mod resident;
 mod responders;
@@ -38,6 +40,7 @@ pub use recover::StartError;
 use crate::command::Command;
 use crate::operations::{Committed, Operations, TaskView, Unavailable, now};
 use crate::port::bus::{Bus, Inbound};
+use crate::port::egress::Egress;
 use crate::port::store::{CommitError, Sequence, Store};
 use crate::settings::{COMMANDS_MAX, GROUP_ROWS_MAX, INPUTS_PER_TURN, Settings, TICK, WATCH_BUFFER};
 use crate::trace::SpanSink;
@@ -47,11 +50,12 @@ use children::Nursery;
 use effects::Effects;
 use figures::Counters;
 use group::{AfterCommit, Group};
+use http::Manners;
 use outside::Kept;
 use pauses::Pauses;
 use project::Projection;
+use reach::Reach;
 use resident::{Keys, Residents};
-use responders::Responders;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -86,6 +90,7 @@ pub(crate) struct Shard {
     settings: Settings,
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
+    egress: Arc<dyn Egress>,
     spans: SpanSink,
     committed: broadcast::Sender<Committed>,
     internal: mpsc::Sender<Internal>,
@@ -95,7 +100,9 @@ pub(crate) struct Shard {
     catalog: Catalog,
     registry: Registry,
     scheduler: Scheduler,
-    responders: Responders,
+    responders: Reach,
+    http: Reach,
+    manners: Manners,
     attempts: Attempts,
     /// Of open attempts whose capability has a breaker: what it is told when they end.
     permits: HashMap<TokenKey, (TargetId, Permit)>,
@@ -136,14 +143,15 @@ pub async fn start(
     settings: Settings,
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
+    egress: Arc<dyn Egress>,
     inbox: mpsc::Receiver<Inbound>,
     spans: SpanSink,
 ) -> Result<Running, StartError> {
     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
     let (committed, _) = broadcast::channel(WATCH_BUFFER);
     let (internal, loaded) = mpsc::channel(1024);
-    let operations = Operations::new(commands, committed.clone(), store.clone());
-    let shard = Shard::recover(settings, store, bus, spans, committed, internal).await?;
+    let operations = Operations::new(commands, committed.clone(), store.clone(), egress.clone());
+    let shard = Shard::recover(settings, store, (bus, egress), spans, committed, internal).await?;
     let ended = tokio::spawn(shard.run(receiver, inbox, loaded));
     Ok(Running { operations, ended })
 }
@@ -218,6 +226,7 @@ impl Shard {
     fn tick(&mut self) {
         self.expire_leases();
         self.retry_calls();
+        self.retry_http();
         self.sweep();
         self.keys.forget_old(now());
         self.forget_events();
@@ -256,6 +265,7 @@ impl Shard {
             match effect {
                 AfterCommit::Send(message) => messages.push(message),
                 AfterCommit::Call(call) => self.bus.call(*call),
+                AfterCommit::CallHttp(call) => self.egress.call(*call),
                 AfterCommit::Answer(answer) => answer(),
                 AfterCommit::Tell(committed) => {
                     self.spans_of(&committed);
@@ -281,11 +291,12 @@ impl Shard {
         idle && (self.attempts.is_idle() || Instant::now() >= draining.until)
     }
 
-    /// The last things: what is projected, the bus flushed, the lease let go.
+    /// The last things: what is projected, the bus flushed, the way out closed, the lease let go.
     async fn stop(mut self, mut commands: mpsc::Receiver<Command>) {
         commands.close();
         self.sweep_all().await;
         self.bus.close().await;
+        self.egress.close().await;
         self.store.close().await;
         for answer in self.draining.into_iter().flat_map(|draining| draining.answers) {
             let _ = answer.send(());

@@ -6,15 +6,17 @@ use super::children::Nursery;
 use super::effects::Effects;
 use super::figures::Counters;
 use super::group::Group;
+use super::http::Manners;
 use super::outside::Kept;
 use super::pauses::Pauses;
 use super::project::Projection;
+use super::reach::Reach;
 use super::resident::{Keys, Resident, Residents};
-use super::responders::Responders;
 use super::waits::Waits;
 use super::{Internal, Shard};
 use crate::operations::{Committed, now};
 use crate::port::bus::Bus;
+use crate::port::egress::Egress;
 use crate::port::store::{History, ReadError, Recovery, Sequence, Store};
 use crate::settings::Settings;
 use crate::trace::SpanSink;
@@ -84,7 +86,7 @@ impl Shard {
     pub(super) async fn recover(
         settings: Settings,
         store: Arc<dyn Store>,
-        bus: Arc<dyn Bus>,
+        (bus, egress): (Arc<dyn Bus>, Arc<dyn Egress>),
         spans: SpanSink,
         committed: broadcast::Sender<Committed>,
         internal: mpsc::Sender<Internal>,
@@ -95,6 +97,7 @@ impl Shard {
             settings,
             store: store.clone(),
             bus,
+            egress,
             spans,
             committed,
             internal,
@@ -104,7 +107,9 @@ impl Shard {
             catalog: Catalog::default(),
             registry: Registry::default(),
             scheduler: Scheduler::default(),
-            responders: Responders::default(),
+            responders: Reach::doubtful(),
+            http: Reach::hopeful(),
+            manners: Manners::default(),
             attempts: Attempts::default(),
             permits: HashMap::new(),
             waiters: HashMap::new(),
@@ -143,6 +148,7 @@ impl Shard {
         shard.settle_children(&store).await?;
         shard.sweep_all_pauses();
         shard.tell_spans_again(&store).await?;
+        shard.watch_health();
         let elapsed_ms = since.elapsed().as_millis() as u64;
         tracing::info!(
             active,
@@ -207,6 +213,9 @@ impl Shard {
             if manifest.workflow.digest != row.digest {
                 return Err(problem(format!("its digest was {}, and is {} now", row.digest, manifest.workflow.digest)));
             }
+            for system in &manifest.systems {
+                self.manners.learn(&row.namespace, system);
+            }
             self.catalog.insert(manifest.workflow, manifest.description, row.clone(), &mut self.scheduler);
         }
         Ok(())
@@ -260,13 +269,15 @@ impl Shard {
                     let key = SessionKey { namespace: task.workflow.namespace.clone(), system: system.clone(), session: session.clone() };
                     Carrier::Session(key, 0)
                 }
-                Target::Responders => Carrier::Parked,
-                Target::Http | Target::Child(_) => continue,
+                Target::Responders | Target::Http => Carrier::Parked,
+                Target::Child(_) => continue,
             };
             if carrier == Carrier::Parked {
                 let entry = self.catalog.pinned(&task.workflow.namespace, task.workflow.digest);
                 if let Some(lane) = entry.and_then(|entry| entry.lanes[task.node(step).at()]) {
-                    self.responders.park(lane, open.token.0, Duration::ZERO);
+                    // Whether a system over HTTP had accepted is not recorded: it is asked again, and its callback counts either way.
+                    let whom = if open.target == Target::Http { &mut self.http } else { &mut self.responders };
+                    whom.park(lane, open.token.0, Duration::ZERO);
                 }
             }
             self.attempts.put(open.token.0, Open { task: task.id, step, carrier, sent_at: Duration::ZERO });

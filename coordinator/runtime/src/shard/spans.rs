@@ -81,12 +81,18 @@ fn spans_of_event(task: &Task, event: &Event, at: Timestamp) -> Option<Span> {
 /// The span of asking a worker; none if nobody outside was asked.
 fn publish(task: &Task, step: StepIndex, attempt: AttemptNumber, target: &Target, at: Timestamp) -> Option<Span> {
     let call = task.definition(step).call()?;
+    let (id, parent) = (publish_span(task.id, step, attempt), Some(step_span(task.id, step)));
     let template = match target {
         Target::Responders => destination::CALL,
         Target::Session(_) => destination::TO_SESSION,
-        Target::Http | Target::Child(_) => return None,
+        Target::Http => {
+            let mut made = base(task, id, parent, format!("{} {}", span::CALL, call.capability), SpanKind::Client, at, at);
+            made.attributes.push((attribute::ATTEMPT_NUMBER, attempt.0.into()));
+            made.attributes.extend(of_step(task, step));
+            return Some(made);
+        }
+        Target::Child(_) => return None,
     };
-    let (id, parent) = (publish_span(task.id, step, attempt), Some(step_span(task.id, step)));
     let mut made = base(task, id, parent, format!("{} {}", span::PUBLISH, call.capability), SpanKind::Producer, at, at);
     made.attributes.extend([
         (attribute::MESSAGING_SYSTEM, "nats".to_owned().into()),

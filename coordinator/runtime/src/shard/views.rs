@@ -92,6 +92,7 @@ impl Shard {
             | Command::Resume { .. }
             | Command::PauseWorkflow { .. }
             | Command::Retry { .. }
+            | Command::Callback { .. }
             | Command::OverrideBreaker { .. }
             | Command::DrainWorker { .. }
             | Command::DrainVersion { .. }
@@ -157,6 +158,8 @@ impl Shard {
                 workers: own.map(|session| self.worker(session)).collect(),
                 canary: self.scheduler.canary(namespace, &name).cloned(),
                 drained_versions: self.registry.drained_versions(namespace, &name).map(str::to_owned).collect(),
+                transport: self.manners.transport(namespace, &name),
+                health: self.egress.health(namespace, &name),
                 name,
                 system,
             }

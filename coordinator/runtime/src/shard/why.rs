@@ -154,10 +154,13 @@ impl Shard {
         let offering: Vec<_> = self.registry.offering(namespace, &call.system, &call.capability).collect();
         let active = offering.iter().filter(|session| session.takes_work()).count();
         let what = format!("capability `{}` of system `{}`", call.capability, call.system);
+        if let Some(told) = resident.lane(step).and_then(|lane| self.why_not_over_http(lane, call)) {
+            return told;
+        }
         if active == 0 {
             let draining = offering.len();
             let also = if draining > 0 { format!(" ({draining} are draining)") } else { String::new() };
-            let missing = resident.lane(step).is_some_and(|lane| self.responders.missing_since(lane));
+            let missing = resident.lane(step).is_some_and(|lane| self.responders.is_missed(lane));
             let responders = if missing { ", and no plain responder answered" } else { "" };
             let hint =
                 format!("start a worker of `{}` that offers `{}`; `tasker worker list` shows who is there", call.system, call.capability);
@@ -185,11 +188,18 @@ impl Shard {
                 let (session, system) = (&key.session, &key.system);
                 (format!("attempt {} runs since {since} on worker {session} of `{system}`, which {heard}{limit}", open.attempt), None)
             }
+            (Some(Carrier::Called), Some(call)) if self.http.is_called(&open.token.0) => {
+                (format!("attempt {} was asked of `{}` over HTTP {since} ago{limit}", open.attempt, call.system), None)
+            }
+            (Some(Carrier::Accepted), Some(call)) => (
+                format!("attempt {} was accepted by `{}`, which has not called back since {since}{limit}", open.attempt, call.system),
+                None,
+            ),
             (Some(Carrier::Called), Some(call)) => {
                 (format!("attempt {} was asked of plain responders of `{}` {since} ago{limit}", open.attempt, call.system), None)
             }
             (Some(Carrier::Parked), Some(call)) => self.why_waiting(resident, step, call),
-            (Some(Carrier::Called | Carrier::Parked) | None, _) => {
+            (Some(Carrier::Called | Carrier::Accepted | Carrier::Parked) | None, _) => {
                 (format!("attempt {} is open but nobody carries it: this is a fault, please report it", open.attempt), None)
             }
         }
