@@ -67,8 +67,8 @@ pub struct Bound {
     pub error_code: Option<String>,
     pub label_names: Vec<String>,
     pub label_values: Vec<String>,
-    /// The labels as a JSON object; none if there are none.
-    pub labels: Option<String>,
+    /// The labels as a JSON object.
+    pub labels: String,
     pub accepted_from: Option<i64>,
     pub accepted_before: Option<i64>,
     /// The highest task number that may be found.
@@ -90,7 +90,7 @@ impl Bound {
             error_code: search.error_code.clone(),
             label_names: search.labels.keys().cloned().collect(),
             label_values: search.labels.values().cloned().collect(),
-            labels: (!search.labels.is_empty()).then(|| labels_text(&search.labels)),
+            labels: labels_text(&search.labels),
             accepted_from: search.accepted_from.map(|at| at.as_millis()),
             accepted_before: search.accepted_before.map(|at| at.as_millis()),
             id_max: search.before.map_or(i64::MAX, |before| before.as_number() - 1),

@@ -108,7 +108,10 @@ pub async fn search(pool: &PgPool, search: &Search) -> Result<Vec<TaskRow>, Read
         Driver::Namespace => page(&bound, sql::SEARCH_NAMESPACE).fetch(pool).await,
         Driver::Workflow => page(&bound, sql::SEARCH_WORKFLOW).fetch(pool).await,
         Driver::ErrorCode => page(&bound, sql::SEARCH_ERROR_CODE).fetch(pool).await,
-        Driver::Parent => page(&bound, sql::SEARCH_PARENT).fetch(pool).await,
+        Driver::Parent => {
+            let labels = page(&bound, sql::SEARCH_PARENT).bind(bytes_of(&bound.label_names)).bind(bytes_of(&bound.label_values));
+            labels.fetch(pool).await
+        }
         Driver::Waiting(waits) => {
             let mut pages = Vec::new();
             for wait in waits {

@@ -100,10 +100,29 @@ macro_rules! columns {
     };
 }
 
+/// Whether a task has all of the labels in two arrays, of names and of values.
+macro_rules! all_labels {
+    ($names:literal, $values:literal) => {
+        concat!(
+            "NOT EXISTS (
+         SELECT 1 FROM unnest(",
+            $names,
+            "::bytea[], ",
+            $values,
+            "::bytea[]) AS wanted (name, value)
+         WHERE NOT EXISTS (
+             SELECT 1 FROM task_labels AS other
+             WHERE other.namespace = $1 AND other.name = wanted.name AND other.value = wanted.value AND other.task = t.id
+         )
+     )"
+        )
+    };
+}
+
 /// A search, by where its rows come from. Every condition holds whichever drives; the driver only says in which order
 /// rows are looked at; it is named in the order too, because the planner would sort otherwise.
 macro_rules! search {
-    ($from:literal, $driver:literal, $order:literal) => {
+    ($from:literal, $driver:expr, $order:literal) => {
         concat!(
             "SELECT ",
             columns!(),
@@ -130,7 +149,8 @@ macro_rules! search {
 pub const SEARCH_NAMESPACE: &str = search!("tasks AS t", "TRUE", "t.id");
 pub const SEARCH_WORKFLOW: &str = search!("tasks AS t", "t.workflow = $4", "t.id");
 pub const SEARCH_ERROR_CODE: &str = search!("tasks AS t", "t.error_code = $5", "t.id");
-pub const SEARCH_PARENT: &str = search!("tasks AS t", "t.parent = $9", "t.id");
+/// Driven by the parent; $11 and $12 are the names and values of all labels.
+pub const SEARCH_PARENT: &str = search!("tasks AS t", concat!("t.parent = $9 AND ", all_labels!("$11", "$12")), "t.id");
 pub const SEARCH_STATUS: &str = search!("tasks AS t", "t.status = $11", "t.id");
 const SEARCH_APPROVAL: &str = search!("tasks AS t", "(t.waiting & 1) <> 0", "t.id");
 const SEARCH_HELD: &str = search!("tasks AS t", "(t.waiting & 2) <> 0", "t.id");
@@ -154,14 +174,7 @@ pub fn search_waiting(waiting: WaitingFor) -> &'static str {
 /// Driven by one label; $11 and $12 are its name and value, $13 and $14 the names and values of all.
 pub const SEARCH_LABEL: &str = search!(
     "task_labels AS l JOIN tasks AS t ON t.id = l.task",
-    "l.namespace = $1 AND l.name = $11 AND l.value = $12 AND l.task <= $2
-     AND NOT EXISTS (
-         SELECT 1 FROM unnest($13::bytea[], $14::bytea[]) AS wanted (name, value)
-         WHERE NOT EXISTS (
-             SELECT 1 FROM task_labels AS other
-             WHERE other.namespace = $1 AND other.name = wanted.name AND other.value = wanted.value AND other.task = t.id
-         )
-     )",
+    concat!("l.namespace = $1 AND l.name = $11 AND l.value = $12 AND l.task <= $2 AND ", all_labels!("$13", "$14")),
     "l.task"
 );
 

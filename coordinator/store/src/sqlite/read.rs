@@ -97,7 +97,7 @@ pub async fn search(pool: &SqlitePool, search: &Search) -> Result<Vec<TaskRow>, 
         Driver::Namespace => page(pool, sql::SEARCH_NAMESPACE, &bound, &[]).await,
         Driver::Workflow => page(pool, sql::SEARCH_WORKFLOW, &bound, &[]).await,
         Driver::ErrorCode => page(pool, sql::SEARCH_ERROR_CODE, &bound, &[]).await,
-        Driver::Parent => page(pool, sql::SEARCH_PARENT, &bound, &[]).await,
+        Driver::Parent => page(pool, sql::SEARCH_PARENT, &bound, &[&bound.labels]).await,
         Driver::Waiting(waits) => {
             let mut pages = Vec::new();
             for wait in waits {
@@ -115,8 +115,7 @@ pub async fn search(pool: &SqlitePool, search: &Search) -> Result<Vec<TaskRow>, 
         Driver::Label => {
             let rarest = rarest_label(pool, &bound).await?;
             let (name, value) = (&bound.label_names[rarest], &bound.label_values[rarest]);
-            let labels = bound.labels.as_deref().expect("a search that a label drives has labels");
-            page(pool, sql::SEARCH_LABEL, &bound, &[name, value, labels]).await
+            page(pool, sql::SEARCH_LABEL, &bound, &[name, value, &bound.labels]).await
         }
     }
 }

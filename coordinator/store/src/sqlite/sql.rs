@@ -9,10 +9,27 @@ macro_rules! columns {
     };
 }
 
+/// Whether a task has all of the labels in a JSON object.
+macro_rules! all_labels {
+    ($labels:literal) => {
+        concat!(
+            "NOT EXISTS (
+         SELECT 1 FROM json_each(",
+            $labels,
+            ") AS wanted
+         WHERE NOT EXISTS (
+             SELECT 1 FROM task_labels AS other
+             WHERE other.namespace = ?1 AND other.name = wanted.key AND other.value = wanted.value AND other.task = t.id
+         )
+     )"
+        )
+    };
+}
+
 /// A search, by where its rows come from. Every condition holds whichever drives; the driver only says in which order
 /// rows are looked at; it is named in the order too, because the planner would sort otherwise.
 macro_rules! search {
-    ($from:literal, $driver:literal, $order:literal) => {
+    ($from:literal, $driver:expr, $order:literal) => {
         concat!(
             "SELECT ",
             columns!(),
@@ -39,7 +56,8 @@ macro_rules! search {
 pub const SEARCH_NAMESPACE: &str = search!("tasks AS t INDEXED BY tasks_by_namespace", "TRUE", "t.id");
 pub const SEARCH_WORKFLOW: &str = search!("tasks AS t INDEXED BY tasks_by_workflow", "t.workflow = ?4", "t.id");
 pub const SEARCH_ERROR_CODE: &str = search!("tasks AS t INDEXED BY tasks_by_error_code", "t.error_code = ?5", "t.id");
-pub const SEARCH_PARENT: &str = search!("tasks AS t INDEXED BY tasks_by_parent", "t.parent = ?9", "t.id");
+/// Driven by the parent; ?11 is all labels as JSON.
+pub const SEARCH_PARENT: &str = search!("tasks AS t INDEXED BY tasks_by_parent", concat!("t.parent = ?9 AND ", all_labels!("?11")), "t.id");
 pub const SEARCH_STATUS: &str = search!("tasks AS t INDEXED BY tasks_by_status", "t.status = ?11", "t.id");
 const SEARCH_APPROVAL: &str = search!("tasks AS t INDEXED BY tasks_by_approval", "(t.waiting & 1) <> 0", "t.id");
 const SEARCH_HELD: &str = search!("tasks AS t INDEXED BY tasks_by_held", "(t.waiting & 2) <> 0", "t.id");
@@ -63,14 +81,7 @@ pub fn search_waiting(waiting: WaitingFor) -> &'static str {
 /// Driven by one label; ?11 and ?12 are its name and value, ?13 all labels as JSON.
 pub const SEARCH_LABEL: &str = search!(
     "task_labels AS l CROSS JOIN tasks AS t ON t.id = l.task",
-    "l.namespace = ?1 AND l.name = ?11 AND l.value = ?12 AND l.task <= ?2
-     AND NOT EXISTS (
-         SELECT 1 FROM json_each(?13) AS wanted
-         WHERE NOT EXISTS (
-             SELECT 1 FROM task_labels AS other
-             WHERE other.namespace = ?1 AND other.name = wanted.key AND other.value = wanted.value AND other.task = t.id
-         )
-     )",
+    concat!("l.namespace = ?1 AND l.name = ?11 AND l.value = ?12 AND l.task <= ?2 AND ", all_labels!("?13")),
     "l.task"
 );
 

@@ -75,7 +75,11 @@ pub async fn a_kept_event_may_hold_any_text_and_the_largest_payload(database: Da
 pub async fn a_damaged_kept_event_is_damage(database: Database) {
     let store = database.open().await;
     store.commit(kept(vec![event(1)])).await.expect("commits");
-    assert_eq!(database.meddle("UPDATE kept_events SET payload = namespace || '{'").await, 1);
+    let no_json = match database.file() {
+        Some(_) => "UPDATE kept_events SET payload = x'7b'",
+        None => "UPDATE kept_events SET payload = '\\x7b'",
+    };
+    assert_eq!(database.meddle(no_json).await, 1);
     match store.recover().await {
         Err(ReadError::Damaged(what)) => assert!(what.contains("kept_events") && what.contains("payload"), "{what}"),
         other => panic!("damage goes unnoticed: {other:?}"),
