@@ -64,6 +64,9 @@ impl Type {
 
     /// Reads a member of the objects of this type. Other kinds of values are left aside: ask [`Type::kinds`] about those.
     pub fn field(&self, name: &str) -> Field {
+        if let Some(field) = self.field_of_one(name) {
+            return field;
+        }
         let mut parts: Vec<Type> = Vec::new();
         let (mut always, mut declared, mut unsaid) = (true, false, false);
         for object in self.objects() {
@@ -84,6 +87,18 @@ impl Type {
         }
         let part = Self::union(parts);
         if always { Field::Present(part) } else { Field::Optional(part) }
+    }
+
+    /// The plain case: one object that declares the member.
+    fn field_of_one(&self, name: &str) -> Option<Field> {
+        let mut objects = self.objects();
+        let (object, others) = (objects.next()?, objects.next());
+        let member = object.fields.get(name)?;
+        let part = self.view().part(&member.part);
+        if others.is_some() || part.is_never() {
+            return None;
+        }
+        Some(if member.required { Field::Present(part.to_type()) } else { Field::Optional(part.to_type()) })
     }
 
     /// The members that objects of this type declare, in order of name; over alternatives, required means in each of them.

@@ -150,9 +150,9 @@ impl<'e> Checker<'e> {
 
     /// One alternative against all of the other side.
     pub(crate) fn case(&mut self, sub: Side<'_>, sup: View<'_>, depth: usize) -> Outcome {
-        let alike: Vec<&Case> = sup.node().cases.iter().filter(|case| case.set.is_like(&sub.case.set)).collect();
-        let mut outcomes = Vec::with_capacity(alike.len());
-        for case in &alike {
+        let of_this_kind = || sup.node().cases.iter().filter(|case| case.set.is_like(&sub.case.set));
+        let mut outcomes = Vec::new();
+        for case in of_this_kind() {
             match self.pair(sub, Side { view: sup, case, effort: self.effort }, depth) {
                 Outcome::Fits => return Outcome::Fits,
                 other => outcomes.push(other),
@@ -169,7 +169,7 @@ impl<'e> Checker<'e> {
                 all: true,
             })),
             1 => outcomes.swap_remove(0),
-            _ => self.together(sub, sup, &alike, outcomes, depth),
+            _ => self.together(sub, sup, &of_this_kind().collect::<Vec<_>>(), outcomes, depth),
         }
     }
 

@@ -45,6 +45,11 @@ pub(crate) enum Rule {
 }
 
 impl Doubt {
+    /// What it is called in messages.
+    pub(crate) fn short(&self) -> &'static str {
+        self.keyword
+    }
+
     /// A part about which nothing can be said.
     pub(crate) fn unknown(keyword: &'static str, written: Value) -> Arc<Self> {
         Arc::new(Self { keyword, written, root: None, rule: Rule::Unknown })

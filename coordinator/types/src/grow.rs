@@ -460,6 +460,9 @@ fn take_out_the_empty(nodes: &mut [Node]) {
         if !changed {
             break;
         }
+        if lives.iter().all(|lives| *lives) {
+            break;
+        }
     }
     for node in nodes.iter_mut().filter(|node| node.cases.iter().any(|case| !has_value(case, &lives))) {
         node.cases.retain(|case| has_value(case, &lives));

@@ -296,8 +296,28 @@ impl Numbers {
         }
     }
 
+    /// Whether the other is inside, seen from its edges and step alone.
+    fn plainly_holds(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Range(own), Self::Range(other)) => {
+                let step = own.step.is_none_or(|step| other.step.is_some_and(|other| other % step == 0));
+                let low =
+                    own.low.is_none_or(|own| other.low.is_some_and(|low| low.at > own.at || (low.at == own.at && (low.open || !own.open))));
+                let high = own
+                    .high
+                    .is_none_or(|own| other.high.is_some_and(|high| high.at < own.at || (high.at == own.at && (high.open || !own.open))));
+                step && low && high
+            }
+            (Self::Points(own), Self::Points(other)) => own == other,
+            (Self::Points(_), Self::Range(_)) | (Self::Range(_), Self::Points(_)) => false,
+        }
+    }
+
     /// What of this set is in none of the others.
     pub(crate) fn without(&self, others: &[&Self]) -> Gap {
+        if others.iter().any(|other| other.plainly_holds(self)) {
+            return Gap::Nothing;
+        }
         let outside = |number: &Num| !others.iter().any(|other| other.contains(*number));
         if let Some(members) = self.members(ENUMERATED_MAX as usize) {
             let left: Vec<Num> = members.into_iter().filter(outside).take(8).collect();

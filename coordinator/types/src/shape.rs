@@ -109,8 +109,8 @@ static ANY: LazyLock<Type> = LazyLock::new(|| {
 static NEVER: LazyLock<Type> = LazyLock::new(|| Type { graph: Arc::new(Graph { nodes: vec![Node::default()], tangled: false }), at: 0 });
 
 /// One case for each kind, with everything of it.
-pub(crate) fn all_kinds() -> Vec<Case> {
-    static KINDS: LazyLock<Vec<Case>> = LazyLock::new(|| {
+pub(crate) fn one_of_each_kind() -> &'static [Case; 6] {
+    static KINDS: LazyLock<[Case; 6]> = LazyLock::new(|| {
         let list = List { first: Vec::new(), rest: Ref::Any, min: 0, max: None, unique: false };
         let object = Object { fields: BTreeMap::new(), rest: Ref::Any, min: 0, max: None };
         let sets = [
@@ -121,9 +121,13 @@ pub(crate) fn all_kinds() -> Vec<Case> {
             Set::Object(Arc::new(object)),
             Set::Null,
         ];
-        sets.map(Case::of).into()
+        sets.map(Case::of)
     });
-    KINDS.clone()
+    &KINDS
+}
+
+pub(crate) fn all_kinds() -> Vec<Case> {
+    one_of_each_kind().to_vec()
 }
 
 impl Type {

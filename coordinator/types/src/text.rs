@@ -136,8 +136,20 @@ impl Texts {
         }
     }
 
+    /// Whether the other is inside, without looking at single texts.
+    fn plainly_holds(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Free(own), Self::Free(other)) => other.asks_all_of(own),
+            (Self::Words(own), Self::Words(other)) => own == other,
+            (Self::Words(_), Self::Free(_)) | (Self::Free(_), Self::Words(_)) => false,
+        }
+    }
+
     /// What of this set is in none of the others.
     pub(crate) fn without(&self, others: &[&Self], effort: &Effort) -> Gap {
+        if others.iter().any(|other| other.plainly_holds(self)) {
+            return Gap::Nothing;
+        }
         let outside = |text: &str| {
             others.iter().map(|other| other.contains(text)).try_fold(true, |all, inside| match inside {
                 Some(true) => Err(false),
@@ -165,9 +177,6 @@ impl Texts {
                         Self::Words(_) => None,
                     })
                     .collect();
-                if frees.iter().any(|other| free.asks_all_of(other)) {
-                    return Gap::Nothing;
-                }
                 let shown = |text: &String| free.contains(text) == Some(true) && outside(text) == Ok(true);
                 let found: Vec<String> = free.candidates(others).into_iter().filter(shown).take(3).collect();
                 if !found.is_empty() {
