@@ -45,7 +45,7 @@ impl<'n> Fields<'n> {
             [one] => return Some(one),
             [] => Problem::new(&codes::EXACTLY_ONE, self.mark, format!("{} needs one of {}", self.what, listed(names))),
             [first, second, ..] => {
-                let message = format!("{} has both `{first}` and `{second}`, and each says the same thing in another way", self.what);
+                let message = format!("{} has both `{first}` and `{second}`, of which only one can hold", self.what);
                 Problem::new(&codes::EXACTLY_ONE, self.key(second).unwrap_or(self.mark), message)
             }
         };

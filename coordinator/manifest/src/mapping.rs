@@ -16,6 +16,9 @@ const EXPRESSIONS_MAX: usize = 10_000;
 /// The most bytes of expressions that are more than a path, in one manifest; a byte costs a few microseconds. Repeated texts count once.
 const COMPUTED_BYTES_MAX: usize = 64 * 1024;
 
+/// The longest text that is tried as an expression without its braces.
+const LACKING_MAX: usize = 80;
+
 /// A compiled value and what it looks at.
 #[derive(Debug)]
 pub(crate) struct Mapping {
@@ -254,17 +257,23 @@ fn not_an_expression(node: &Node, what: &str, text: Option<&str>, report: &mut R
     if matches!(node.kind, Kind::Invalid) {
         return;
     }
-    let hint = match text {
-        Some(text) if text.contains("${") => {
-            "put everything between the braces; texts are joined by `+`: `\"${ 'order-' + task.input.id }\"`".to_owned()
-        }
-        Some(text) if !text.contains(['\'', '"', '\\', '\n']) && text.len() <= 40 => {
-            format!("write `\"${{ {text} }}\"` for a value, or `\"${{ '{text}' }}\"` for the text itself")
-        }
-        _ => "write `\"${ … }\"` with an expression between the braces".to_owned(),
-    };
+    // Nobody reads on, and trying what may be an expression costs more than saying that it is none.
+    let tried = !report.is_full();
     let message = format!("{what} is one expression, but this is {}", text.map_or(node.noun(), |_| "text"));
-    report.add(Problem::new(&codes::NOT_AN_EXPRESSION, node.mark(), message).hint(hint));
+    let problem = Problem::new(&codes::NOT_AN_EXPRESSION, node.mark(), message);
+    report.add(match text {
+        Some(text) if text.contains("${") => {
+            problem.hint("put everything between the braces; texts are joined by `+`: `\"${ 'order-' + task.input.id }\"`")
+        }
+        // What is an expression already lacks its braces alone.
+        Some(text) if tried && text.len() <= LACKING_MAX && !text.contains(['"', '\\', '\n']) && Expression::compile(text).is_ok() => {
+            problem.hint("put it between braces").fix(format!("\"${{ {text} }}\""))
+        }
+        Some(text) if text.len() <= LACKING_MAX && !text.contains(['\'', '"', '\\', '\n']) => {
+            problem.hint(format!("write `\"${{ … }}\"` with an expression between the braces; the text itself is `\"${{ '{text}' }}\"`"))
+        }
+        _ => problem.hint("write `\"${ … }\"` with an expression between the braces"),
+    });
 }
 
 fn complain(invalid: &InvalidExpression, body: &str, place: Place, report: &mut Report<'_>) {

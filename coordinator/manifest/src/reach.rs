@@ -154,14 +154,11 @@ fn explain(workflow: &Workflow, step: StepIndex, conflict: &Conflict, place: Pla
         by => format!("`{}` runs only in {} of `{}`", name(by), cases(demand), name(demand.switch)),
     };
     let why = format!("{}, and {}", demands(before), demands(now));
-    unreachable(
-        workflow,
-        step,
-        place,
-        &why,
-        "say `join: any` if one of the dependencies is enough, or `join: done` if none is needed",
-        report,
-    );
+    let hint = match [before.by, now.by].iter().any(|by| *by == step || *by == now.switch) {
+        true => "name it in a case that can be taken together with what it depends on",
+        false => "say `join: any` if one of the dependencies is enough, or `join: done` if none is needed",
+    };
+    unreachable(workflow, step, place, &why, hint, report);
 }
 
 fn unreachable(workflow: &Workflow, step: StepIndex, place: Place, why: &str, hint: &str, report: &mut Report<'_>) {

@@ -1,7 +1,7 @@
 //! Reads `route:`, which of a system's workers may run a step.
 
 use crate::codes;
-use crate::fields::{Fields, entries, short, text};
+use crate::fields::{Fields, entries, text};
 use crate::report::{Problem, Report};
 use crate::slots::{SlotKind, Slots};
 use crate::yaml::Node;
@@ -34,7 +34,7 @@ pub(crate) fn constraint(node: &Node, report: &mut Report<'_>) -> Option<Version
     let written = text(node, "a version constraint", report)?;
     VersionConstraint::parse(written)
         .map_err(|invalid| {
-            let problem = Problem::new(&codes::BAD_CONSTRAINT, node.place, format!("`{}` is not a constraint: {invalid}", short(written)));
+            let problem = Problem::new(&codes::BAD_CONSTRAINT, node.place, format!("the version constraint cannot be used: {invalid}"));
             report.add(problem.hint("write comparisons joined by commas, such as `>=1.4.0, <2`"));
         })
         .ok()

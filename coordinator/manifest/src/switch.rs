@@ -51,7 +51,7 @@ pub(crate) fn read(node: &Node, slots: &mut Slots<'_>, report: &mut Report<'_>) 
 }
 
 /// What a case compares with: the key as YAML would read it as a value, so that `1` is the number and `'1'` the text.
-fn case_value(key: &Key, seen: &mut HashMap<String, usize>, report: &mut Report<'_>) -> Option<Value> {
+fn case_value(key: &Key, seen: &mut HashMap<String, String>, report: &mut Report<'_>) -> Option<Value> {
     if key.text == Switch::DEFAULT {
         let message = "a case is called `default`, which is what the result says when no case fits";
         let hint = "move `default` out of `cases`, beside it; a value `default` cannot be told apart";
@@ -78,12 +78,13 @@ fn case_value(key: &Key, seen: &mut HashMap<String, usize>, report: &mut Report<
             return None;
         }
     };
-    if let Some(line) = seen.insert(identity(&value), key.place.line) {
-        let message = format!("the value of the case `{}` has a case already", short(&key.text));
+    if let Some(first) = seen.get(&identity(&value)) {
+        let message = format!("the cases `{}` and `{}` have the same value", short(first), short(&key.text));
         let problem = Problem::new(&codes::DUPLICATE_CASE, key.place, message);
-        report.add(problem.hint(format!("the first is in line {line}; put the steps of both into one")));
+        report.add(problem.hint("the second would never be taken; put the steps of both into one, or quote what is meant as text"));
         return None;
     }
+    seen.insert(identity(&value), key.text.clone());
     Some(value)
 }
 

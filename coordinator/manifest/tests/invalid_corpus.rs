@@ -15,8 +15,7 @@ fn namespace() -> Namespace {
 fn names(folder: &str, extension: &str) -> Vec<String> {
     let entries = std::fs::read_dir(root().join(folder)).expect("a folder");
     let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
-    let mut names: Vec<String> =
-        names.filter(|name| name.starts_with("manifest.")).filter_map(|name| name.strip_suffix(extension).map(str::to_owned)).collect();
+    let mut names: Vec<String> = names.filter_map(|name| name.strip_suffix(extension).map(str::to_owned)).collect();
     names.sort();
     names
 }
