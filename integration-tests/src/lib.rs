@@ -14,5 +14,6 @@ pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod responder;
+pub mod scripted;
 pub mod stage;
 pub mod until;

@@ -271,6 +271,11 @@ impl Scheduler {
         self.canaries.get(&(namespace.clone(), system.clone())).map(|canary| &**canary)
     }
 
+    /// The systems of a namespace that have a canary, in no order.
+    pub fn systems_with_canary(&self, namespace: &Namespace) -> impl Iterator<Item = &SystemName> {
+        self.canaries.keys().filter(move |(tenant, _)| tenant == namespace).map(|(_, system)| system)
+    }
+
     /// The canary of a lane's system.
     pub fn canary_of(&self, lane: LaneId) -> Option<&Canary> {
         self.asked[self.places[lane.0 as usize].target.0 as usize].canary.as_deref()

@@ -1,6 +1,7 @@
 //! Applied workflows: every version by name, and by the digest that tasks are pinned to.
 
 use super::pauses::Pauses;
+use super::flow::DeclaredFlow;
 use crate::operations::AppliedWorkflow;
 use crate::port::store::WorkflowRow;
 use std::collections::{BTreeMap, HashMap};
@@ -17,6 +18,8 @@ pub(super) struct Entry {
     pub lanes: Arc<Vec<Option<LaneId>>>,
     pub description: String,
     pub row: Arc<WorkflowRow>,
+    /// What its manifest declares about breakers and canaries.
+    pub flow: Arc<DeclaredFlow>,
 }
 
 /// Every applied workflow.
@@ -28,7 +31,14 @@ pub(super) struct Catalog {
 }
 
 impl Catalog {
-    pub fn insert(&mut self, workflow: Workflow, description: String, row: WorkflowRow, scheduler: &mut Scheduler) -> Entry {
+    pub fn insert(
+        &mut self,
+        workflow: Workflow,
+        description: String,
+        flow: DeclaredFlow,
+        row: WorkflowRow,
+        scheduler: &mut Scheduler,
+    ) -> Entry {
         let lanes = workflow.steps.iter().map(|step| {
             let call = step.call()?;
             let (system, capability) = (call.system.clone(), call.capability.clone());
@@ -37,7 +47,8 @@ impl Catalog {
             let route = rule.map(|rule| RouteKey { rule: Some(Arc::new(rule)), ..RouteKey::default() });
             Some(scheduler.lane(&Lane { target, route }))
         });
-        let entry = Entry { lanes: Arc::new(lanes.collect()), workflow: Arc::new(workflow), description, row: Arc::new(row) };
+        let (lanes, flow) = (Arc::new(lanes.collect()), Arc::new(flow));
+        let entry = Entry { lanes, workflow: Arc::new(workflow), description, row: Arc::new(row), flow };
         let name = (entry.workflow.namespace.clone(), entry.workflow.name.clone());
         let versions = self.by_name.entry(name).or_default();
         versions.retain(|known| known.workflow.version != entry.workflow.version);
@@ -61,6 +72,14 @@ impl Catalog {
 
     pub fn names(&self, namespace: &Namespace) -> impl Iterator<Item = &WorkflowName> {
         self.by_name.keys().filter(move |(tenant, _)| tenant == namespace).map(|(_, name)| name)
+    }
+
+    /// What the current versions of a namespace declare about breakers and canaries, the version that was applied last at the end.
+    pub fn flows(&self, namespace: &Namespace) -> Vec<Arc<DeclaredFlow>> {
+        let of_namespace = self.by_name.iter().filter(|((tenant, _), _)| tenant == namespace);
+        let mut current: Vec<&Entry> = of_namespace.filter_map(|(_, versions)| versions.last()).collect();
+        current.sort_by_key(|entry| entry.row.applied_at);
+        current.into_iter().map(|entry| entry.flow.clone()).collect()
     }
 
     pub fn views(&self, namespace: &Namespace, pauses: &Pauses) -> Vec<AppliedWorkflow> {

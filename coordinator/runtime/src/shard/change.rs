@@ -1,6 +1,7 @@
 //! What people and programs ask to be changed. Answers wait for the commit of everything decided so far (P5).
 
 use super::Shard;
+use super::flow::DeclaredFlow;
 use super::group::AfterCommit;
 use crate::command::Command;
 use crate::operations::{Applied, ApplyError, ChangeError, TaskView, now};
@@ -121,6 +122,7 @@ impl Shard {
         if dry_run {
             return Ok(Applied { workflow: Arc::new(workflow), changed: true, warnings });
         }
+        let flow = DeclaredFlow::of(&manifest.systems);
         for system in manifest.systems {
             self.manners.learn(&namespace, &system);
             let (base_url, health) = (system.base_url, system.health_check_url);
@@ -152,7 +154,8 @@ impl Shard {
             applied_at: now(),
         };
         self.group.batch.workflows.push(row.clone());
-        let entry = self.catalog.insert(workflow, manifest.description, row, &mut self.scheduler);
+        let entry = self.catalog.insert(workflow, manifest.description, flow, row, &mut self.scheduler);
+        self.declare_flow(&entry.workflow.namespace);
         tracing::info!(workflow = %entry.workflow.name, version = %entry.workflow.version, digest = %entry.workflow.digest, "workflow applied");
         Ok(Applied { workflow: entry.workflow, changed: true, warnings })
     }

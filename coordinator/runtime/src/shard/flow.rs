@@ -5,9 +5,13 @@
 
 use super::Shard;
 use crate::operations::{BreakerFigure, BreakerView, CapabilityView, DrainedVersion, FleetError, WorkerView};
+use std::collections::BTreeMap;
+use tasker_engine::breaker_policy::BreakerPolicy;
+use tasker_engine::canary::Canary;
 use tasker_engine::decide::{Decision, Effect};
 use tasker_engine::task::StepState;
 use tasker_engine::{AttemptToken, CapabilityName, Namespace, StepIndex, SystemName, TaskId};
+use tasker_manifest::DeclaredSystem;
 use tasker_registry::message::{Directive, SessionState};
 use tasker_registry::{SessionKey, Withheld};
 use tasker_scheduler::breaker::{Override, State, Verdict};
@@ -16,7 +20,51 @@ use tasker_scheduler::{LaneId, Target};
 /// What a worker that is drained by an operator is told.
 const DRAIN_REASON: &str = "an operator drains this worker";
 
+/// What a manifest declares about breakers and canaries.
+#[derive(Debug, Default)]
+pub(super) struct DeclaredFlow {
+    breakers: Vec<(SystemName, CapabilityName, BreakerPolicy)>,
+    canaries: Vec<(SystemName, Canary)>,
+}
+
+impl DeclaredFlow {
+    pub fn of(systems: &[DeclaredSystem]) -> Self {
+        let breakers = systems.iter().flat_map(|system| {
+            let declared = system.capabilities.iter().filter_map(|capability| Some((capability.name.clone(), capability.breaker?)));
+            declared.map(|(capability, policy)| (system.name.clone(), capability, policy))
+        });
+        let canaries = systems.iter().filter_map(|system| Some((system.name.clone(), system.canary.clone()?)));
+        Self { breakers: breakers.collect(), canaries: canaries.collect() }
+    }
+}
+
 impl Shard {
+    /// Makes the breakers and canaries of a namespace those that the current versions of its workflows declare; if several speak of the same, the
+    /// one that was applied last. What none of them declares any more is withdrawn.
+    pub(super) fn declare_flow(&mut self, namespace: &Namespace) {
+        let (mut breakers, mut canaries) = (BTreeMap::new(), BTreeMap::new());
+        for flow in self.catalog.flows(namespace) {
+            for (system, capability, policy) in &flow.breakers {
+                let target = Target { namespace: namespace.clone(), system: system.clone(), capability: capability.clone() };
+                breakers.insert(target, Some(*policy));
+            }
+            canaries.extend(flow.canaries.iter().map(|(system, canary)| (system.clone(), Some(canary.clone()))));
+        }
+        for (target, _) in self.scheduler.breakers().filter(|(target, _)| target.namespace == *namespace) {
+            breakers.entry(target.clone()).or_insert(None);
+        }
+        for system in self.scheduler.systems_with_canary(namespace) {
+            canaries.entry(system.clone()).or_insert(None);
+        }
+        let uptime = self.uptime();
+        for (target, policy) in breakers {
+            self.scheduler.set_breaker(&target, policy, uptime);
+        }
+        for (system, canary) in canaries {
+            self.scheduler.set_canary(namespace, &system, canary);
+        }
+    }
+
     /// Tells the breaker of a lane, if it has one, that an attempt has started. A decision that asks nobody (the step was withdrawn meanwhile, or its
     /// input cannot be built) started none.
     pub(super) fn permit(&mut self, lane: LaneId, token: AttemptToken, decision: &Decision) {

@@ -5,6 +5,7 @@ use super::catalog::Catalog;
 use super::children::Nursery;
 use super::effects::Effects;
 use super::figures::Counters;
+use super::flow::DeclaredFlow;
 use super::group::Group;
 use super::http::Manners;
 use super::outside::Kept;
@@ -21,7 +22,7 @@ use crate::port::store::{History, ReadError, Recovery, Sequence, Store};
 use crate::settings::Settings;
 use crate::trace::SpanSink;
 use futures::{StreamExt, TryStreamExt};
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tasker_engine::decide::{Effect, resume};
@@ -216,8 +217,11 @@ impl Shard {
             for system in &manifest.systems {
                 self.manners.learn(&row.namespace, system);
             }
-            self.catalog.insert(manifest.workflow, manifest.description, row.clone(), &mut self.scheduler);
+            let flow = DeclaredFlow::of(&manifest.systems);
+            self.catalog.insert(manifest.workflow, manifest.description, flow, row.clone(), &mut self.scheduler);
         }
+        let namespaces: BTreeSet<&Namespace> = recovery.workflows.iter().map(|row| &row.namespace).collect();
+        namespaces.into_iter().for_each(|namespace| self.declare_flow(namespace));
         Ok(())
     }
 
