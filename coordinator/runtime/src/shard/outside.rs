@@ -136,8 +136,7 @@ impl Shard {
                 used_at: now,
                 valid_until: Some(now.after(EVENT_IDS_FOR)),
             };
-            self.keys.insert(used.clone());
-            self.group.batch.keys.push(used);
+            self.remember_key(used);
         }
         Ok(taken)
     }
@@ -246,4 +245,54 @@ fn satisfied(decision: &Decision) -> Option<StepIndex> {
         Event::WaitSatisfied { step, .. } => Some(*step),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tasker_engine::Timestamp;
+
+    fn event(number: i64, key: &str, payload: &str) -> KeptEvent {
+        KeptEvent {
+            number,
+            namespace: Namespace::new("default").expect("valid"),
+            name: "paid".to_owned(),
+            key: key.to_owned(),
+            payload: Payload::trusted(payload.to_owned().into()),
+            id: None,
+            arrived_at: Timestamp::from_millis(number),
+        }
+    }
+
+    fn key(key: &str) -> EventKey {
+        EventKey { namespace: Namespace::new("default").expect("valid"), name: "paid".to_owned(), key: key.to_owned() }
+    }
+
+    #[test]
+    fn kept_events_are_taken_in_the_order_in_which_they_came() {
+        let mut kept = Kept::default();
+        for (number, name) in [(1, "a"), (2, "b"), (3, "a")] {
+            kept.put(event(number, name, "12345"));
+        }
+        assert_eq!(kept.oldest(&key("a"), 0).map(|event| event.number), Some(1));
+        kept.take(&key("a"), 1);
+        assert_eq!(kept.oldest(&key("a"), 0).map(|event| event.number), Some(3));
+        assert!(kept.oldest(&key("c"), 0).is_none());
+    }
+
+    #[test]
+    fn what_is_kept_is_counted_in_events_and_bytes_until_it_is_taken() {
+        let mut kept = Kept::default();
+        kept.put(event(1, "a", "12345"));
+        kept.put(event(2, "b", "123"));
+        let namespace = Namespace::new("default").expect("valid");
+        assert_eq!((kept.len(), kept.of(&namespace)), (2, (2, 8)));
+        kept.take(&key("a"), 1);
+        kept.take(&key("a"), 1);
+        assert_eq!(kept.of(&namespace), (1, 3), "taken twice counts once");
+        kept.take(&key("b"), 2);
+        assert_eq!(kept.len(), 0);
+        assert!(kept.order.is_empty() && kept.by_key.is_empty() && kept.kept.is_empty(), "nothing is left of what was taken");
+        assert_eq!(kept.last, 2, "a number is not given again");
+    }
 }

@@ -125,8 +125,11 @@ impl Keys {
             if now.since(*used_at) < 2 * KEY_LOOKUP_VALID {
                 break;
             }
-            if let Some((_, name)) = self.order.pop_front() {
-                self.recent.remove(&name);
+            if let Some((used_at, name)) = self.order.pop_front() {
+                // A later use of the same key is not forgotten with the one whose window was over.
+                if self.recent.get(&name).is_some_and(|known| known.used_at == used_at) {
+                    self.recent.remove(&name);
+                }
             }
         }
     }

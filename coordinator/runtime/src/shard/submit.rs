@@ -73,9 +73,7 @@ impl Shard {
         if let (Some(key), Some(identity)) = (key, &workflow.identity) {
             let fingerprint = Digest::of(key.as_bytes());
             let valid_until = Some(now.after(identity.window));
-            let used = KeyUse { namespace: new.namespace, key, fingerprint, task: submitted.task, used_at: now, valid_until };
-            self.keys.insert(used.clone());
-            self.group.batch.keys.push(used);
+            self.remember_key(KeyUse { namespace: new.namespace, key, fingerprint, task: submitted.task, used_at: now, valid_until });
         }
         Ok(Accepted::Done(submitted))
     }
@@ -124,7 +122,14 @@ impl Shard {
 
     fn use_key(&mut self, namespace: &Namespace, keyed: KeyedSubmission, task: TaskId, now: Timestamp) {
         let KeyedSubmission { key, fingerprint, .. } = keyed;
-        let used = KeyUse { namespace: namespace.clone(), key, fingerprint, task, used_at: now, valid_until: None };
+        self.remember_key(KeyUse { namespace: namespace.clone(), key, fingerprint, task, used_at: now, valid_until: None });
+    }
+
+    /// A key is in use from now on. An earlier use whose window is over gives way to it, in the group that gathers as in the store.
+    pub(super) fn remember_key(&mut self, used: KeyUse) {
+        if used.valid_until.is_some() {
+            self.group.batch.keys.retain(|known| known.key != used.key || known.namespace != used.namespace);
+        }
         self.keys.insert(used.clone());
         self.group.batch.keys.push(used);
     }

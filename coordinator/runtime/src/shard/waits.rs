@@ -155,3 +155,41 @@ fn remove(index: &mut BTreeMap<Namespace, BTreeSet<TaskId>>, namespace: &Namespa
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tasker_engine::Timestamp;
+
+    fn key(name: &str) -> EventKey {
+        EventKey { namespace: Namespace::new("default").expect("valid"), name: name.to_owned(), key: "o-1".to_owned() }
+    }
+
+    fn task(number: i64) -> TaskId {
+        TaskId::first_at(Timestamp::from_millis(number))
+    }
+
+    #[test]
+    fn who_waits_for_an_event_is_found_once_and_forgotten_with_its_wait() {
+        let mut waits = Waits::default();
+        waits.listen(key("paid"), task(2), StepIndex(0));
+        waits.listen(key("paid"), task(1), StepIndex(3));
+        waits.listen(key("paid"), task(1), StepIndex(3));
+        waits.listen(key("shipped"), task(1), StepIndex(4));
+        assert_eq!(waits.listeners(&key("paid")), [(task(1), StepIndex(3)), (task(2), StepIndex(0))]);
+        waits.forget_listener(task(1), StepIndex(3));
+        waits.forget_listener(task(1), StepIndex(3));
+        assert_eq!(waits.listeners(&key("paid")), [(task(2), StepIndex(0))]);
+        waits.forget_listener(task(2), StepIndex(0));
+        waits.forget_listener(task(1), StepIndex(4));
+        assert!(waits.listeners.is_empty() && waits.heard.is_empty(), "nothing is left of waits that are over");
+    }
+
+    #[test]
+    fn an_event_of_another_namespace_reaches_nobody_here() {
+        let mut waits = Waits::default();
+        waits.listen(key("paid"), task(1), StepIndex(0));
+        let elsewhere = EventKey { namespace: Namespace::new("other").expect("valid"), ..key("paid") };
+        assert!(waits.listeners(&elsewhere).is_empty());
+    }
+}

@@ -112,8 +112,8 @@ impl Shard {
                 let limit = definition.for_each.as_ref().and_then(|for_each| for_each.max_parallel);
                 let limit = limit.map(|limit| format!(", at most {limit} at once")).unwrap_or_default();
                 plain(format!(
-                    "fanned out: {} of {} items are over ({} succeeded, {} failed), {} have been started{limit}",
-                    fan.over, fan.count, fan.succeeded, fan.failed, fan.next
+                    "fanned out: {} of {} items are over ({} succeeded, {} failed), {} are at work{limit}",
+                    fan.over, fan.count, fan.succeeded, fan.failed, fan.working
                 ))
             }
             StepState::FallingBack { to, failure } => {
