@@ -1,7 +1,7 @@
 //! Applied workflows: every version by name, and by the digest that tasks are pinned to.
 
-use super::pauses::Pauses;
 use super::flow::DeclaredFlow;
+use super::pauses::Pauses;
 use crate::operations::AppliedWorkflow;
 use crate::port::store::WorkflowRow;
 use std::collections::{BTreeMap, HashMap};
