@@ -196,3 +196,56 @@ pub async fn callback_secret(pool: &PgPool) -> Result<[u8; 32], ReadError> {
     let (secret,): (Vec<u8>,) = sqlx::query_as(sql::SECRET).bind(CALLBACKS).fetch_one(pool).await.map_err(database)?;
     secret.try_into().map_err(|_| ReadError::Damaged("the secret of callbacks does not have 32 bytes".into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use std::str::FromStr;
+    use tasker_integration_tests::postgres::Cluster;
+    use tasker_runtime::port::store::WaitingFor;
+
+    /// The planner knows nothing about bits, so what it chooses is looked at with many tasks of which few wait for a person.
+    const TASKS: &str = "INSERT INTO tasks
+        SELECT n, 'shop', 'order', '1', decode(repeat('00', 32), 'hex'), 'running', n, NULL, NULL, NULL, 0, '{}', 0,
+            CASE WHEN n % 100 = 0 THEN n / 1000 END, CASE WHEN n % 2000 = 0 THEN 47 WHEN n % 2 = 0 THEN 16 ELSE 0 END
+        FROM generate_series(1, 40000) AS n";
+
+    #[tokio::test]
+    async fn children_and_waiting_tasks_are_found_without_reading_the_others() {
+        let cluster = Cluster::shared().await.expect("a PostgreSQL server");
+        let url = cluster.create_database().await.expect("a database");
+        let connect = sqlx::postgres::PgConnectOptions::from_str(&url).expect("an address");
+        let store = super::super::open(connect.clone(), &Options::new("plans")).await.expect("opens");
+        let pool = PgPool::connect_with(connect).await.expect("connects");
+        sqlx::raw_sql(TASKS).execute(&pool).await.expect("inserts");
+        sqlx::raw_sql("ANALYZE tasks").execute(&pool).await.expect("analyzes");
+        let indexes = WaitingFor::ALL.map(|waiting| (sql::search_waiting(waiting), format!("tasks_by_{}", waiting.as_str())));
+        for (search, index) in indexes.into_iter().chain([(sql::SEARCH_PARENT, "tasks_by_parent".to_owned())]) {
+            let plan = plan(&pool, search).await;
+            assert!(plan.contains(&index) && !plan.contains("Sort"), "{search}\n{plan}");
+        }
+        pool.close().await;
+        tasker_runtime::port::store::Store::close(&store).await;
+    }
+
+    async fn plan(pool: &PgPool, search: &str) -> String {
+        let mut parameters = vec!["text", "bigint", "text[]", "text", "text", "bigint", "bigint", "bigint", "bigint", "bigint"];
+        let mut values = vec!["'shop'", "999999", "NULL", "NULL", "NULL", "NULL", "NULL", "50", "1", "63"];
+        if search == sql::SEARCH_PARENT {
+            parameters.extend(["bytea[]", "bytea[]"]);
+            values.extend(["'{}'", "'{}'"]);
+        }
+        let prepare = format!("PREPARE asked ({}) AS {search}", parameters.join(", "));
+        let mut connection = pool.acquire().await.expect("connects");
+        // The plan that has to do for every value.
+        let statements = ["SET plan_cache_mode = force_generic_plan".to_owned(), prepare];
+        for statement in statements {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut *connection).await.expect("prepares");
+        }
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN EXECUTE asked ({})", values.join(", ")));
+        let lines: Vec<(String,)> = sqlx::query_as(explain).fetch_all(&mut *connection).await.expect("explains");
+        sqlx::raw_sql("DEALLOCATE asked").execute(&mut *connection).await.expect("forgets");
+        lines.into_iter().map(|(line,)| line + "\n").collect()
+    }
+}

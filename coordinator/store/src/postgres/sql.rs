@@ -152,12 +152,13 @@ pub const SEARCH_ERROR_CODE: &str = search!("tasks AS t", "t.error_code = $5", "
 /// Driven by the parent; $11 and $12 are the names and values of all labels.
 pub const SEARCH_PARENT: &str = search!("tasks AS t", concat!("t.parent = $9 AND ", all_labels!("$11", "$12")), "t.id");
 pub const SEARCH_STATUS: &str = search!("tasks AS t", "t.status = $11", "t.id");
-const SEARCH_APPROVAL: &str = search!("tasks AS t", "(t.waiting & 1) <> 0", "t.id");
-const SEARCH_HELD: &str = search!("tasks AS t", "(t.waiting & 2) <> 0", "t.id");
-const SEARCH_SIGNAL: &str = search!("tasks AS t", "(t.waiting & 4) <> 0", "t.id");
-const SEARCH_EVENT: &str = search!("tasks AS t", "(t.waiting & 8) <> 0", "t.id");
-const SEARCH_SLEEP: &str = search!("tasks AS t", "(t.waiting & 16) <> 0", "t.id");
-const SEARCH_PAUSED: &str = search!("tasks AS t", "(t.waiting & 32) <> 0", "t.id");
+// The order is that of the index for this bit; see the migration that added it.
+const SEARCH_APPROVAL: &str = search!("tasks AS t", "(t.waiting & 1) = 1 AND t.id + 0 <= $2", "t.id + 0");
+const SEARCH_HELD: &str = search!("tasks AS t", "(t.waiting & 2) = 2 AND t.id + 0 <= $2", "t.id + 0");
+const SEARCH_SIGNAL: &str = search!("tasks AS t", "(t.waiting & 4) = 4 AND t.id + 0 <= $2", "t.id + 0");
+const SEARCH_EVENT: &str = search!("tasks AS t", "(t.waiting & 8) = 8 AND t.id + 0 <= $2", "t.id + 0");
+const SEARCH_SLEEP: &str = search!("tasks AS t", "(t.waiting & 16) = 16 AND t.id + 0 <= $2", "t.id + 0");
+const SEARCH_PAUSED: &str = search!("tasks AS t", "(t.waiting & 32) = 32 AND t.id + 0 <= $2", "t.id + 0");
 
 /// The search that reads only tasks that wait for this; the number is the bit of its index.
 pub fn search_waiting(waiting: WaitingFor) -> &'static str {

@@ -59,12 +59,12 @@ pub const SEARCH_ERROR_CODE: &str = search!("tasks AS t INDEXED BY tasks_by_erro
 /// Driven by the parent; ?11 is all labels as JSON.
 pub const SEARCH_PARENT: &str = search!("tasks AS t INDEXED BY tasks_by_parent", concat!("t.parent = ?9 AND ", all_labels!("?11")), "t.id");
 pub const SEARCH_STATUS: &str = search!("tasks AS t INDEXED BY tasks_by_status", "t.status = ?11", "t.id");
-const SEARCH_APPROVAL: &str = search!("tasks AS t INDEXED BY tasks_by_approval", "(t.waiting & 1) <> 0", "t.id");
-const SEARCH_HELD: &str = search!("tasks AS t INDEXED BY tasks_by_held", "(t.waiting & 2) <> 0", "t.id");
-const SEARCH_SIGNAL: &str = search!("tasks AS t INDEXED BY tasks_by_signal", "(t.waiting & 4) <> 0", "t.id");
-const SEARCH_EVENT: &str = search!("tasks AS t INDEXED BY tasks_by_event", "(t.waiting & 8) <> 0", "t.id");
-const SEARCH_SLEEP: &str = search!("tasks AS t INDEXED BY tasks_by_sleep", "(t.waiting & 16) <> 0", "t.id");
-const SEARCH_PAUSED: &str = search!("tasks AS t INDEXED BY tasks_by_paused", "(t.waiting & 32) <> 0", "t.id");
+const SEARCH_APPROVAL: &str = search!("tasks AS t INDEXED BY tasks_by_approval", "(t.waiting & 1) = 1", "t.id");
+const SEARCH_HELD: &str = search!("tasks AS t INDEXED BY tasks_by_held", "(t.waiting & 2) = 2", "t.id");
+const SEARCH_SIGNAL: &str = search!("tasks AS t INDEXED BY tasks_by_signal", "(t.waiting & 4) = 4", "t.id");
+const SEARCH_EVENT: &str = search!("tasks AS t INDEXED BY tasks_by_event", "(t.waiting & 8) = 8", "t.id");
+const SEARCH_SLEEP: &str = search!("tasks AS t INDEXED BY tasks_by_sleep", "(t.waiting & 16) = 16", "t.id");
+const SEARCH_PAUSED: &str = search!("tasks AS t INDEXED BY tasks_by_paused", "(t.waiting & 32) = 32", "t.id");
 
 /// The search that reads only tasks that wait for this; the number is the bit of its index.
 pub fn search_waiting(waiting: WaitingFor) -> &'static str {
