@@ -23,6 +23,7 @@ use crate::systems::Systems;
 use crate::timeouts::limit;
 
 use crate::typed_parts::{Parts, StepParts};
+use crate::typing;
 use crate::yaml::{self, Node};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -164,6 +165,7 @@ fn build(draft: &Draft, namespace: &Namespace, report: &mut Report<'_>) -> Optio
     let parts = Parts { workflow: &manifest.workflow, systems: &manifest.systems, own: &draft.slots, steps: steps.collect() };
     reach::check(&parts, report);
     dataflow::check(&parts, report);
+    typing::check(&parts, report);
     Some(manifest)
 }
 

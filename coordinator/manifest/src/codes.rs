@@ -130,6 +130,15 @@ codes! {
     UNDECLARED_PATH = Warning "manifest.undeclared_path": "An expression reads a field that the schema does not mention.";
     INPUT_MISMATCH = Error "manifest.input_mismatch": "A step's input does not fit its capability's schema.";
 
+    // Types.
+    TYPE_MISMATCH = Error "type.mismatch": "An expression uses a value as something that it is not.";
+    OPTIONAL_READ = Error "type.optional_read": "An expression reads what may not be there.";
+    TYPE_UNPROVEN = Info "type.unproven": "Whether a value fits cannot be shown before it runs.";
+    IMPOSSIBLE = Error "condition.impossible": "A condition is always true, or never.";
+    IMPOSSIBLE_CASE = Error "switch.impossible_case": "A case of a switch never comes.";
+    NOT_EXHAUSTIVE = Error "switch.not_exhaustive": "A switch has no case for a value that may come.";
+    FALLBACK_TYPE = Warning "fallback.type": "A fallback gives another type of result than the step whose place it takes.";
+
     // The check itself.
     TOO_MANY_PROBLEMS = Error "manifest.too_many_problems": "There are more problems than a check reports.";
 }

@@ -53,6 +53,7 @@ mod systems;
 mod timeouts;
 mod transport;
 mod typed_parts;
+mod typing;
 mod url;
 mod wait_for;
 mod yaml;
