@@ -174,6 +174,7 @@ pub(crate) struct StepDetail {
     pub(crate) worker: Option<String>,
     pub(crate) progress: Option<Value>,
     pub(crate) failure: Option<Failed>,
+    pub(crate) result: Option<Box<RawValue>>,
     pub(crate) attempts: Vec<AttemptDetail>,
 }
 

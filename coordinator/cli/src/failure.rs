@@ -30,6 +30,12 @@ pub(crate) enum Failure {
     /// A file, or standard input, could not be read, or is not what it must be.
     #[error("{path}: {cause}")]
     Input { path: String, cause: String, help: Option<String> },
+    /// What was named is not in the file, or not in what was recorded.
+    #[error("{what}")]
+    Absent { what: String, help: String },
+    /// What was asked of this program itself cannot be done with what it was given; the code has a page of its own.
+    #[error("{said}")]
+    Refused { code: &'static str, said: String, help: String },
     /// The task was not over in time.
     #[error("task {id} is still {status}{}", .waited.as_ref().map(|waited| format!(" after {waited}")).unwrap_or_default())]
     TimedOut { id: String, status: String, waited: Option<String> },
@@ -54,7 +60,8 @@ impl Failure {
             Self::Problem(problem) => problem.exit(),
             Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::StreamLost { .. } => Exit::Unreachable,
             Self::OutcomeUnknown { .. } => Exit::OutcomeUnknown,
-            Self::Unreadable { .. } | Self::Input { .. } => Exit::Error,
+            Self::Unreadable { .. } | Self::Input { .. } | Self::Refused { .. } => Exit::Error,
+            Self::Absent { .. } => Exit::NotFound,
             Self::Usage { .. } => Exit::Usage,
             Self::TimedOut { .. } => Exit::TimedOut,
             // `tasker task list | head` closes the pipe on purpose; that is not a failure of ours.
@@ -73,6 +80,8 @@ impl Failure {
             Self::Unreadable { .. } => "client.answer_unreadable",
             Self::Usage { .. } => "client.usage",
             Self::Input { .. } => "client.input_unreadable",
+            Self::Absent { .. } => "client.absent",
+            Self::Refused { code, .. } => code,
             Self::TimedOut { .. } => "client.timed_out",
             Self::StreamLost { .. } => "client.stream_lost",
             Self::Output(_) => "client.output_unwritable",
@@ -108,7 +117,7 @@ impl Failure {
                 "it may or may not have been done: look (`tasker task list`, `tasker workflow list`) before repeating; submissions with --key may always be repeated".to_owned()
             }
             Self::Unreadable { .. } => "is --server a Tasker server, and of the same version as this program?".to_owned(),
-            Self::Usage { help, .. } => help.clone(),
+            Self::Usage { help, .. } | Self::Absent { help, .. } | Self::Refused { help, .. } => help.clone(),
             Self::Input { help, .. } => return help.clone(),
             Self::TimedOut { id, .. } => format!("it goes on; `tasker task watch {id}` follows it, `tasker debug why {id}` says what it waits for"),
             Self::StreamLost { id, .. } => format!("`tasker task show {id}` asks for the state once"),
@@ -131,6 +140,8 @@ mod tests {
             (Failure::Unreadable { address: address(), cause: "missing field `id`".to_owned() }, Exit::Error),
             (Failure::Usage { said: "no input".to_owned(), help: "give --input".to_owned() }, Exit::Usage),
             (Failure::Input { path: "order.json".to_owned(), cause: "not found".to_owned(), help: None }, Exit::Error),
+            (Failure::Absent { what: "order.yaml declares no system `shop`".to_owned(), help: "it declares pay".to_owned() }, Exit::NotFound),
+            (Failure::Refused { code: "samples.none", said: "there is no sample".to_owned(), help: "give one".to_owned() }, Exit::Error),
             (Failure::TimedOut { id: "tsk_1".to_owned(), status: "running".to_owned(), waited: Some("1m 00s".to_owned()) }, Exit::TimedOut),
             (Failure::StreamLost { id: "tsk_1".to_owned(), tries: 10, cause: cause() }, Exit::Unreachable),
             (Failure::Output(io::Error::other("disk full")), Exit::Error),

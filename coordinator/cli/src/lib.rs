@@ -1,4 +1,4 @@
-//! The command line of Tasker, as a library: what `tasker workflow`, `task`, `worker`, `system`, `capability`, `debug why`,
+//! The command line of Tasker, as a library: what `tasker workflow`, `task`, `contract`, `worker`, `system`, `capability`, `debug why`,
 //! `completion` and `help` do. The program's `main` is elsewhere; it flattens [`Global`] and [`Command`] into its own parser and calls [`run_as`]:
 //!
 //! ```no_run
@@ -57,7 +57,8 @@ mod text;
 mod yaml;
 
 pub use command::{
-    CapabilityCommand, Command, DebugCommand, Demand, SystemCommand, TaskCommand, WorkerCommand, WorkflowCommand, execute, run, run_as,
+    CapabilityCommand, Command, ContractCommand, DebugCommand, Demand, SystemCommand, TaskCommand, WorkerCommand, WorkflowCommand, execute, run,
+    run_as,
 };
 pub use console::{Captured, Console};
 pub use exit::{EXIT_CODES, Exit};

@@ -1,7 +1,7 @@
 //! `contract diff`: who is hurt when one contract follows another.
 
 use serde_json::{Value, json};
-use tasker_contracts::diff::{Report, Verdict, diff};
+use tasker_contracts::diff::{Report, Source, Verdict, diff};
 use tasker_engine::Contract;
 
 fn compare(old: Value, new: Value) -> Report {
@@ -98,4 +98,22 @@ fn the_report_reads_well() {
     let report = compare(old, new);
     insta::assert_snapshot!("report_text", report.to_text());
     insta::assert_snapshot!("report_json", serde_json::to_string_pretty(&report).expect("a report prints"));
+}
+
+#[test]
+fn what_is_no_contract_is_refused_in_one_line() {
+    let table = [
+        (json!([]), "a contract is a mapping"),
+        (json!({ "inputs": {} }), "a contract has no field `inputs`"),
+        (json!({ "errors": 1 }), "`errors` is a mapping of codes, or a list of them"),
+        (json!({ "errors": [1] }), "1 is not the text of an error code"),
+        (json!({ "errors": { "a": 1 } }), "the error `a` is not described by a mapping"),
+    ];
+    for (document, expected) in table {
+        assert_eq!(Source::read(&document).expect_err("no contract"), expected);
+    }
+    assert!(Source::read(&json!({ "input": { "type": "strnig" } })).is_err());
+    let list = Source::read(&json!({ "errors": ["a", "b"] })).expect("a contract");
+    let map = Source::read(&json!({ "errors": { "a": null, "b": {} }, "description": "x" })).expect("a contract");
+    assert_eq!(list, map);
 }

@@ -1,10 +1,12 @@
 //! `tasker worker …`, `tasker system …`, `tasker capability …`: questions and orders with one answer each.
 
+use super::pages;
 use crate::answers::{CapabilityDetail, Page, SystemDetail, WorkerDetail};
 use crate::client::Client;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::render::fleet;
 use crate::text;
 use clap::Subcommand;
@@ -46,6 +48,21 @@ pub enum SystemCommand {
         /// Its name
         #[arg(value_parser = text::parse_name)]
         name: String,
+    },
+    /// Print what the systems of a manifest can do, as Markdown, without a server
+    ///
+    /// Each capability with tables of its input, its result and its errors.
+    #[command(after_help = "\
+Examples:
+  tasker system docs order.yaml > systems.md
+  tasker system docs order.yaml --system node_payments")]
+    Docs {
+        /// The manifest; - is standard input
+        #[arg(value_name = "FILE")]
+        file: String,
+        /// Only this one of its systems
+        #[arg(long, value_parser = text::parse_name)]
+        system: Option<String>,
     },
     /// Give the workers of a build nothing new; they stay, and finish what they hold
     ///
@@ -149,8 +166,10 @@ pub(super) async fn run_worker(command: WorkerCommand, client: &Client, console:
     Ok(Exit::Success)
 }
 
-pub(super) async fn run_system(command: SystemCommand, client: &Client, console: &mut Console) -> Result<Exit, Failure> {
+pub(super) async fn run_system(command: SystemCommand, global: &Global, console: &mut Console) -> Result<Exit, Failure> {
+    let client = Client::new(global)?;
     match command {
+        SystemCommand::Docs { file, system } => return pages::system(&file, system.as_deref(), global, console),
         SystemCommand::List => {
             let answer = client.get(&["systems"]).send().await?;
             console.answer(&answer.body, |look| Ok(fleet::systems(&answer.read::<Page<SystemDetail>>()?.items, look)))?;

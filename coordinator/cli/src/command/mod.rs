@@ -1,17 +1,21 @@
 //! What can be typed: one file for each noun, and for each verb that is more than a question and an answer.
 
+mod contract;
 mod events;
 mod fleet;
+mod format;
 mod help;
 mod input;
 mod lines;
 mod list;
+mod pages;
 mod submit;
 mod task;
 mod wait;
 mod watch;
 mod workflow;
 
+pub use contract::ContractCommand;
 pub use fleet::{CapabilityCommand, Demand, SystemCommand, WorkerCommand};
 pub use task::{DebugCommand, TaskCommand};
 pub use workflow::WorkflowCommand;
@@ -36,6 +40,9 @@ pub enum Command {
     /// Submit tasks, follow them, and bring them to an end
     #[command(subcommand)]
     Task(TaskCommand),
+    /// Make schemas from samples and workers from schemas, and see what a new contract breaks
+    #[command(subcommand)]
+    Contract(ContractCommand),
     /// See who works, and ask workers to leave
     #[command(subcommand)]
     Worker(WorkerCommand),
@@ -120,8 +127,9 @@ async fn dispatch(program: clap::Command, command: Command, global: &Global, con
     match command {
         Command::Workflow(command) => workflow::run(command, global, console).await,
         Command::Task(command) => task::run(command, &Client::new(global)?, console).await,
+        Command::Contract(command) => contract::run(command, global, console).await,
         Command::Worker(command) => fleet::run_worker(command, &Client::new(global)?, console).await,
-        Command::System(command) => fleet::run_system(command, &Client::new(global)?, console).await,
+        Command::System(command) => fleet::run_system(command, global, console).await,
         Command::Capability(command) => fleet::run_capability(command, &Client::new(global)?, console).await,
         Command::Debug(DebugCommand::Why { id }) => task::why(&id, &Client::new(global)?, console).await,
         Command::Completion { shell } => help::completion(shell, program, console),

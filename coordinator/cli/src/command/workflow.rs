@@ -1,6 +1,7 @@
 //! `tasker workflow …`
 
-use super::input;
+use super::format::{self, Fmt};
+use super::{input, pages};
 use crate::answers::{Applied, Page, WorkflowDetail};
 use crate::client::{Answer, Client};
 use crate::console::Console;
@@ -31,6 +32,24 @@ Examples:
         /// Manifests; - is standard input
         #[arg(required = true, value_name = "FILE")]
         files: Vec<String>,
+    },
+    /// Write manifests one way: the order of fields, indentation, quotes
+    ///
+    /// Keeps comments, blank lines, anchors, and whatever order means something; never changes what a manifest says.
+    #[command(after_help = "\
+Examples:
+  tasker workflow fmt manifests/*.yaml
+  tasker workflow fmt --check manifests/*.yaml
+  tasker workflow fmt - < order.yaml")]
+    Fmt(Fmt),
+    /// Print a page about the workflow of a manifest, as Markdown, without a server
+    ///
+    /// Its purpose, its graph as Mermaid, its input and result, and each step: who runs it, with which types, limits, attempts and errors.
+    #[command(after_help = "Examples:\n  tasker workflow docs order.yaml > order.md")]
+    Docs {
+        /// The manifest; - is standard input
+        #[arg(value_name = "FILE")]
+        file: String,
     },
     /// Check manifests on the server and make them available to tasks
     ///
@@ -80,6 +99,8 @@ Examples:
 pub(super) async fn run(command: WorkflowCommand, global: &Global, console: &mut Console) -> Result<Exit, Failure> {
     match command {
         WorkflowCommand::Lint { files } => lint(&files, global, console),
+        WorkflowCommand::Fmt(fmt) => format::run(&fmt, console),
+        WorkflowCommand::Docs { file } => pages::workflow(&file, global, console),
         WorkflowCommand::Apply { files, dry_run } => apply(&files, dry_run, &Client::new(global)?, console).await,
         WorkflowCommand::List => list(&Client::new(global)?, console).await,
         WorkflowCommand::Show { name, version, source } => show(&name, version.as_deref(), source, &Client::new(global)?, console).await,
@@ -125,7 +146,7 @@ fn rendered(diagnostics: &[Diagnostic]) -> String {
 }
 
 /// The text as whatever type is asked for.
-fn parsed<T: FromStr>(text: &str) -> Result<T, Failure>
+pub(super) fn parsed<T: FromStr>(text: &str) -> Result<T, Failure>
 where
     T::Err: Display,
 {

@@ -6,7 +6,10 @@
 //!
 //! The comparison itself is made by `tasker_types`; here it is decided who is hurt. [`text`] says it for people.
 
+mod source;
 mod text;
+
+pub use source::{Source, compare};
 
 use serde::Serialize;
 use serde_json::Value;
