@@ -1,6 +1,6 @@
 //! What is answered, in the engine's own words; the API turns it into JSON.
 
-use super::ChildView;
+use super::{ChildView, StepNames};
 pub use crate::port::egress::{Health as SystemHealth, HealthState};
 use crate::port::store::{TaskRow, WorkflowPause};
 use std::collections::BTreeMap;
@@ -47,12 +47,21 @@ pub struct TaskView {
 /// A task's events.
 #[derive(Debug, Clone)]
 pub struct History {
-    /// The workflow, for the names of steps.
+    /// The workflow; [`History::names`] gives the names of steps and items.
     pub workflow: Arc<Workflow>,
     /// Oldest first.
     pub entries: Vec<Arc<Entry>>,
     /// Whether the task is over, so that no event will follow (but a refused conflicting reply).
     pub finished: bool,
+}
+
+impl History {
+    /// How the steps and items that the events speak of are called. Whoever follows the task from here notes what comes later.
+    pub fn names(&self) -> StepNames {
+        let mut names = StepNames::new(self.workflow.clone());
+        self.entries.iter().for_each(|entry| names.note(entry));
+        names
+    }
 }
 
 /// A page of tasks.

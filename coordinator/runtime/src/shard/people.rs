@@ -6,6 +6,7 @@ use super::waits::Person;
 use crate::operations::{
     ApprovalError, ApprovalPage, ApprovalView, HeldPage, HeldView, ListPeople, ResolveError, StepCursor, TaskView, UnknownStep, now,
 };
+use serde_json::json;
 use tasker_engine::decide::approval::{self, Verdict};
 use tasker_engine::decide::resolve;
 use tasker_engine::event::Resolution;
@@ -174,6 +175,15 @@ fn approval_view(resident: &Resident, step: StepIndex) -> Option<ApprovalView> {
 fn held_view(resident: &Resident, step: StepIndex) -> Option<HeldView> {
     let task = &resident.task;
     let StepState::Held { failure, since } = &task.progress(step).state else { return None };
+    let result = task.definition(step).contract.result.as_ref().map(|result| result.source().clone());
+    // In the place of a whole fan-out stands a list of what its items would have given.
+    let whole = task.definition(step).for_each.is_some() && task.item(step).is_none();
+    let result = if whole {
+        let items = result.map_or_else(|| json!({}), |result| json!({ "anyOf": [result, { "type": "null" }] }));
+        Some(json!({ "type": "array", "items": items }))
+    } else {
+        result
+    };
     Some(HeldView {
         task: task.id,
         workflow: task.workflow.name.clone(),
@@ -182,7 +192,7 @@ fn held_view(resident: &Resident, step: StepIndex) -> Option<HeldView> {
         failure: failure.clone(),
         since: *since,
         attempts: task.progress(step).closed.len() as u32,
-        result: task.definition(step).contract.result.as_ref().map(|result| result.source().clone()),
+        result,
     })
 }
 
