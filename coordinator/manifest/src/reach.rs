@@ -145,6 +145,7 @@ fn explain(workflow: &Workflow, step: StepIndex, conflict: &Conflict, place: Pla
     let StepKind::Switch(switch) = &workflow.step(now.switch).kind else { return };
     let cases = |demand: &Demand| match demand.cases.as_ref() {
         [] => "no case at all".to_owned(),
+        [one] if *one as usize == switch.cases.len() => "the default".to_owned(),
         [one] => format!("case `{}`", switch.branch_name(*one)),
         several => format!("one of {} cases", several.len()),
     };
