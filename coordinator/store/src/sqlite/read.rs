@@ -161,6 +161,11 @@ async fn rarest_label(pool: &SqlitePool, bound: &Bound) -> Result<usize, ReadErr
     Ok(rarest.1)
 }
 
+pub async fn callback_secret(pool: &SqlitePool) -> Result<[u8; 32], ReadError> {
+    let (secret,): (Vec<u8>,) = sqlx::query_as(sql::SECRET).bind(CALLBACKS).fetch_one(pool).await.map_err(database)?;
+    secret.try_into().map_err(|_| ReadError::Damaged("the secret of callbacks does not have 32 bytes".into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,9 +207,4 @@ mod tests {
         let lines: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(pool).await.expect("explains");
         lines.into_iter().map(|(.., line)| line + "\n").collect()
     }
-}
-
-pub async fn callback_secret(pool: &SqlitePool) -> Result<[u8; 32], ReadError> {
-    let (secret,): (Vec<u8>,) = sqlx::query_as(sql::SECRET).bind(CALLBACKS).fetch_one(pool).await.map_err(database)?;
-    secret.try_into().map_err(|_| ReadError::Damaged("the secret of callbacks does not have 32 bytes".into()))
 }
