@@ -171,7 +171,7 @@ impl Judge<'_> {
             }
             // Validators divide floats, each in its own way; nought is a multiple for all of them.
             Rule::Multiple(_) => match value.as_f64() {
-                Some(number) if number == 0.0 => Some(true),
+                Some(0.0) => Some(true),
                 Some(_) => None,
                 None => Some(true),
             },

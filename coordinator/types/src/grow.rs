@@ -73,8 +73,11 @@ impl<'s> Builder<'s> {
         Self { document, slots: Vec::new(), names: BTreeMap::new(), schemas: BTreeMap::new(), meets: BTreeMap::new(), tangled: false }
     }
 
-    /// A place for a schema, the same one each time.
+    /// A place for a schema; from the first reference on, the same one each time.
     pub(crate) fn plan_schema(&mut self, schema: &'s Value, name: Option<&str>) -> Ref {
+        if !self.document.refers_to_itself() {
+            return self.plan(Plan::Read(schema));
+        }
         let key = std::ptr::from_ref(schema).addr();
         if let Some(known) = self.schemas.get(&key) {
             self.tangled = true;
@@ -413,12 +416,12 @@ impl Set {
                         && (a.min, a.max, a.unique) == (b.min, b.max, b.unique))
             }
             (Self::Object(a), Self::Object(b)) => {
-                let member = |((a, one), (b, other)): ((&Arc<str>, &Member), (&Arc<str>, &Member))| {
-                    a == b && one.required == other.required && one.part.is_same(&other.part)
-                };
                 Arc::ptr_eq(a, b)
                     || (a.fields.len() == b.fields.len()
-                        && a.fields.iter().zip(&b.fields).all(member)
+                        && a.fields
+                            .iter()
+                            .zip(&b.fields)
+                            .all(|((a, one), (b, other))| a == b && one.required == other.required && one.part.is_same(&other.part))
                         && a.rest.is_same(&b.rest)
                         && (a.min, a.max) == (b.min, b.max))
             }

@@ -10,7 +10,7 @@ use crate::shape::{Case, List, Member, Object, Ref, Set, one_of_each_kind};
 use crate::text::{Free, Texts};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Larger steps are beyond what numbers in JSON are exact for.
 const STEP_MAX: u64 = 1 << 53;
@@ -19,10 +19,13 @@ impl<'s> Builder<'s> {
     /// What the keywords of one schema object say by themselves.
     pub(crate) fn own(&mut self, keywords: Keywords<'s>, chain: usize) -> Shape {
         let types = keywords.get("type").map(kinds_of);
-        let restricted = keywords.members.keys().any(|key| {
-            !matches!(key.as_str(), "$ref" | "allOf" | "anyOf" | "oneOf" | "not" | "if" | "then" | "else" | "contains" | "propertyNames")
-                && is_restricting(key)
-        });
+        let restricted = keywords.has("type")
+            || keywords.members.keys().any(|key| {
+                !matches!(
+                    key.as_str(),
+                    "$ref" | "allOf" | "anyOf" | "oneOf" | "not" | "if" | "then" | "else" | "contains" | "propertyNames"
+                ) && is_restricting(key)
+            });
         if !restricted {
             return Shape::Any;
         }
@@ -39,8 +42,8 @@ impl<'s> Builder<'s> {
             }
             let set = match &whole.set {
                 Set::Boolean(_) | Set::Null => Some(whole.set.clone()),
-                Set::Number(_) => own_numbers(keywords, !kinds.has(Kinds::NUMBER)).map(|numbers| Set::Number(Arc::new(numbers))),
-                Set::Text(_) => own_texts(keywords, &mut self.document).map(|texts| Set::Text(Arc::new(texts))),
+                Set::Number(_) => own_numbers(keywords, !kinds.has(Kinds::NUMBER)).map(plain_number),
+                Set::Text(_) => own_texts(keywords, &mut self.document).map(plain_text),
                 Set::List(_) => self.own_lists(keywords).map(|list| Set::List(Arc::new(list))),
                 Set::Object(_) => self.own_objects(keywords).map(|object| Set::Object(Arc::new(object))),
             };
@@ -111,6 +114,18 @@ impl<'s> Builder<'s> {
         }
         Object { fields, rest, min: keywords.count("minProperties").unwrap_or(0), max: keywords.count("maxProperties") }.settled()
     }
+}
+
+/// All texts are one set, which is shared.
+fn plain_text(texts: Texts) -> Set {
+    static ALL: LazyLock<Arc<Texts>> = LazyLock::new(|| Arc::new(Texts::any()));
+    Set::Text(if texts == **ALL { ALL.clone() } else { Arc::new(texts) })
+}
+
+/// All integers are one set, which is shared.
+fn plain_number(numbers: Numbers) -> Set {
+    static INTEGERS: LazyLock<Arc<Numbers>> = LazyLock::new(|| Arc::new(Numbers::Range(Range::integers())));
+    Set::Number(if numbers == **INTEGERS { INTEGERS.clone() } else { Arc::new(numbers) })
 }
 
 /// `None` if there is a name that is no type.

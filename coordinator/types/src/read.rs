@@ -61,6 +61,11 @@ impl<'s> Document<'s> {
         if target.is_empty() || target.starts_with('/') { root.pointer(target) } else { anchors.named.get(target).copied() }
     }
 
+    /// Whether a reference was followed, so that a schema may come by more than once.
+    pub(crate) fn refers_to_itself(&self) -> bool {
+        self.anchors.is_some()
+    }
+
     /// A pattern of the document; of very many, the last ones are not understood.
     pub(crate) fn pattern(&mut self, text: &str) -> Pattern {
         self.patterns += 1;

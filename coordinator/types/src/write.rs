@@ -17,7 +17,12 @@ impl Type {
     /// type the deepest parts are written as `true`.
     pub fn to_schema(&self) -> Value {
         let mut writer = Writer::default();
-        let root = writer.view(self.view());
+        let mut root = writer.view(self.view());
+        if writer.lossy {
+            // Something was left out. Where parts are negated or counted, that would refuse more instead of less.
+            writer = Writer { careful: true, ..Writer::default() };
+            root = writer.view(self.view());
+        }
         let mut members = match root {
             Value::Object(members) => members,
             Value::Bool(true) => Map::new(),
@@ -39,6 +44,10 @@ struct Writer {
     /// What is being written, from the outside in.
     above: Vec<Key>,
     written: usize,
+    /// Whether anything was left out.
+    lossy: bool,
+    /// Whether parts that must be exact are left out altogether.
+    careful: bool,
 }
 
 impl Writer {
@@ -56,6 +65,7 @@ impl Writer {
         }
         self.written += 1;
         if self.written > SCHEMA_NODES_MAX {
+            self.lossy = true;
             return Value::Bool(true);
         }
         if let Some(name) = &node.name {
@@ -197,6 +207,14 @@ impl Writer {
 
     /// A doubt as a schema of its own; `None` if it only makes sense where it was read.
     fn doubt(&mut self, view: View<'_>, doubt: &Doubt) -> Option<Value> {
+        let negates = match &doubt.rule {
+            Rule::Not(_) | Rule::OneOf(_) | Rule::If(..) => true,
+            Rule::Contains { max, .. } => max.is_some(),
+            Rule::Names(_) | Rule::Matching { .. } | Rule::Requires(_) | Rule::Implies(_) | Rule::Multiple(_) | Rule::Unknown => false,
+        };
+        if negates && self.careful {
+            return None;
+        }
         Some(match &doubt.rule {
             Rule::Not(part) => one("not", self.part(view, part)),
             Rule::OneOf(parts) => one("oneOf", parts.iter().map(|part| self.part(view, part)).collect()),
@@ -228,7 +246,10 @@ impl Writer {
             Rule::Unknown if doubt.root.is_none() && matches!(doubt.keyword, "allOf" | "unevaluatedItems" | "unevaluatedProperties") => {
                 doubt.written.clone()
             }
-            Rule::Unknown => return None,
+            Rule::Unknown => {
+                self.lossy = true;
+                return None;
+            }
         })
     }
 }

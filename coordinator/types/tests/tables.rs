@@ -339,3 +339,10 @@ fn types_are_written_as_schemas() {
         json!({ "$ref": "#/$defs/tree", "$defs": { "tree": { "type": "object", "properties": { "next": { "$ref": "#/$defs/tree" } } } } });
     assert_eq!(written(tree.clone()), tree);
 }
+
+#[test]
+fn types_go_between_threads() {
+    fn is_shared<T: Send + Sync + Clone + 'static>() {}
+    is_shared::<Type>();
+    is_shared::<Verdict>();
+}
