@@ -2,11 +2,11 @@
 
 use crate::args::Check;
 use anyhow::Context;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
-use tasker_engine::event::{Entry, Event};
+use tasker_engine::event::{Entry, Event, Resolution, Target};
 use tasker_engine::invariant::{Violation, check_history};
 use tasker_engine::{Digest, Namespace, Task, TaskId, Workflow};
 use tasker_runtime::port::store::{Sequence, Store};
@@ -71,9 +71,11 @@ async fn examine(store: &dyn Store, accepted: &[TaskId], all_finished: bool) -> 
     let workflows = stored_workflows(store).await?;
     let histories = histories(store, &mut findings).await?;
     let mut keys: BTreeMap<(Namespace, String), TaskId> = BTreeMap::new();
+    let mut family = Family::default();
     for (id, entries) in &histories {
-        examine_task(*id, entries, &workflows, all_finished, &mut keys, &mut findings);
+        examine_task(*id, entries, &workflows, all_finished, &mut keys, &mut family, &mut findings);
     }
+    family.examine(|id| histories.contains_key(&id), &mut findings);
     for id in accepted {
         if !histories.contains_key(id) {
             findings.report("P1", format!("{id} was accepted, but is not in the journal"));
@@ -128,6 +130,7 @@ fn examine_task(
     workflows: &Workflows,
     all_finished: bool,
     keys: &mut BTreeMap<(Namespace, String), TaskId>,
+    family: &mut Family,
     findings: &mut Findings,
 ) {
     let Some(Event::TaskAccepted(submission)) = entries.first().and_then(|entry| entry.events.first()) else {
@@ -144,8 +147,8 @@ fn examine_task(
     for Violation { promise, task, seen } in check_history(id, workflow, entries) {
         findings.report(promise, format!("{task}: {seen}"));
     }
-    results_fit(id, entries, workflow, findings);
     if let Ok(task) = Task::fold(workflow.clone(), entries) {
+        results_fit(&task, entries, findings);
         *findings.tasks.entry(task.status.as_str()).or_default() += 1;
         if all_finished && !task.status.is_terminal() {
             let open: BTreeSet<String> = task
@@ -156,17 +159,68 @@ fn examine_task(
                 .collect();
             findings.report("P9", format!("{id} is not over: {}", open.into_iter().collect::<Vec<_>>().join(", ")));
         }
+        family.note(&task);
     }
 }
 
-fn results_fit(id: TaskId, entries: &[Entry], workflow: &Workflow, findings: &mut Findings) {
+/// What must agree between a task and its children, whose beginnings and ends are committed together.
+#[derive(Default)]
+struct Family {
+    over: BTreeSet<TaskId>,
+    /// By child that is waited for: the task whose attempt it is, and that attempt's token.
+    awaited: BTreeMap<TaskId, (TaskId, [u8; 16])>,
+    /// Attached children that are neither over nor on their way to their end: whose they are.
+    running: BTreeMap<TaskId, (TaskId, [u8; 16])>,
+}
+
+impl Family {
+    fn note(&mut self, task: &Task) {
+        if task.status.is_terminal() {
+            self.over.insert(task.id);
+        }
+        for open in task.indexes().filter_map(|step| task.open_attempt(step)) {
+            if let Target::Child(child) = open.target {
+                self.awaited.insert(child, (task.id, open.token.0));
+            }
+        }
+        let attached = task.submission.parent.filter(|parent| !parent.detached);
+        if let Some(parent) = attached.filter(|_| !task.status.is_terminal() && task.ending.is_none()) {
+            self.running.insert(task.id, (parent.task, parent.token.0));
+        }
+    }
+
+    fn examine(&self, known: impl Fn(TaskId) -> bool, findings: &mut Findings) {
+        for (child, (parent, _)) in &self.awaited {
+            if self.over.contains(child) || !known(*child) {
+                let how = if known(*child) { "is over" } else { "is not in the journal" };
+                findings.report("P12", format!("{parent} waits for its child {child}, which {how}"));
+            }
+        }
+        for (child, (parent, token)) in &self.running {
+            if self.awaited.get(child) != Some(&(*parent, *token)) {
+                findings.report("P12", format!("{child} runs as a child of {parent}, which does not wait for it"));
+            }
+        }
+    }
+}
+
+fn results_fit(task: &Task, entries: &[Entry], findings: &mut Findings) {
     for event in entries.iter().flat_map(|entry| &entry.events) {
-        if let Event::StepSucceeded { step, result, .. } = event
-            && let Some(schema) = &workflow.step(*step).contract.result
-            && let Some(violation) = schema.violations(&result.value()).first()
-        {
-            let name = &workflow.step(*step).name;
-            findings.report("P16", format!("{id}: the result of `{name}` at {}: {}", violation.pointer, violation.message));
+        let (step, result) = match event {
+            Event::StepSucceeded { step, result, .. } => (*step, result),
+            Event::StepResolved { step, resolution: Resolution::Supply(result), .. } => (*step, result),
+            _ => continue,
+        };
+        // What a person supplies for a whole fan-out is a list of what its items would have given.
+        let whole = task.definition(step).for_each.is_some() && task.item(step).is_none();
+        let values = match result.value() {
+            Value::Array(items) if whole => items.into_iter().filter(|item| !item.is_null()).collect(),
+            one => vec![one],
+        };
+        let Some(schema) = &task.definition(step).contract.result else { continue };
+        if let Some(violation) = values.iter().find_map(|value| schema.violations(value).into_iter().next()) {
+            let (id, label) = (task.id, task.label(step));
+            findings.report("P16", format!("{id}: the result of `{label}` at {}: {}", violation.pointer, violation.message));
         }
     }
 }
