@@ -95,9 +95,10 @@ impl SuiteReport {
         Self { file: file.to_owned(), workflow: workflow.name.to_string(), cases, coverage }
     }
 
-    /// The report as text. `mark` draws a ✓ (`true`) or ✗, so that a terminal may colour it.
+    /// The report as text. `mark` draws a ✓ (`true`) or ✗, so that a terminal may colour it. Control characters from names and values
+    /// do not get into it.
     pub fn render(&self, mark: &dyn Fn(bool) -> String) -> String {
-        let mut text = format!("{} ({})\n", self.workflow, self.file);
+        let mut text = format!("{} ({})\n", self.workflow, shown(&self.file));
         for case in &self.cases {
             case.render(&mut text, mark);
         }
@@ -128,20 +129,20 @@ impl CaseReport {
     fn render(&self, text: &mut String, mark: &dyn Fn(bool) -> String) {
         let status = self.status.map_or("not accepted", Status::as_str);
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {} {}", mark(self.passed), self.name);
+        let _ = writeln!(text, "  {} {}", mark(self.passed), shown(&self.name));
         let _ = writeln!(text, "      {status} after {}: {}", self.took, self.path);
         for problem in &self.problems {
-            let _ = writeln!(text, "      problem: {problem}");
+            let _ = writeln!(text, "      problem: {}", shown(problem));
         }
         for Mismatch { what, expected, actual } in &self.mismatches {
-            let _ = writeln!(text, "      {what}\n        expected {expected}\n        actual   {actual}");
+            let _ = writeln!(text, "      {}\n        expected {}\n        actual   {}", shown(what), shown(expected), shown(actual));
         }
         if !self.made_up.is_empty() {
             let steps: Vec<&str> = self.made_up.iter().map(String::as_str).collect();
             let _ = writeln!(text, "      made-up results: {}", steps.join(", "));
         }
         for note in &self.notes {
-            let _ = writeln!(text, "      note: {note}");
+            let _ = writeln!(text, "      note: {}", shown(note));
         }
     }
 }
@@ -151,7 +152,7 @@ fn render_coverage(coverage: &Coverage, text: &mut String) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "  coverage {}%: {}", coverage.percent, groups.join(", "));
     for missed in coverage.missed.iter().take(MISSED_MAX) {
-        let _ = writeln!(text, "    never: {missed}");
+        let _ = writeln!(text, "    never: {}", shown(missed));
     }
     if coverage.missed.len() > MISSED_MAX {
         let _ = writeln!(text, "    never: {} more, see -o json", coverage.missed.len() - MISSED_MAX);
@@ -167,7 +168,7 @@ fn path(outcome: &Outcome) -> String {
         let state = place.map(|(task, place)| task.progress(place).state.as_str());
         let mut text = step.clone();
         match fan {
-            Some(fan) => text.push_str(&format!("[{}]", fan.count)),
+            Some(fan) => text.push_str(&format!(" ({} items)", fan.count)),
             None if attempts > 1 => text.push_str(&format!(" ×{attempts}")),
             None => {}
         }
@@ -181,4 +182,9 @@ fn path(outcome: &Outcome) -> String {
         path.push_str(&format!(" → … {} more", outcome.began.len() - PATH_STEPS_MAX));
     }
     if path.is_empty() { "no step began".to_owned() } else { path }
+}
+
+/// A text from outside: nothing in it may drive a terminal.
+fn shown(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tasker_engine::workflow::StepKind;
 use tasker_engine::{Workflow, WorkflowName, WorkflowVersion};
 
 /// The workflow under test and the workflows it may start.
@@ -24,6 +25,11 @@ impl Workflows {
         let known = self.others.entry(workflow.name.clone()).or_default();
         known.retain(|other| other.version != workflow.version);
         known.push(workflow);
+    }
+
+    /// Whether the workflow under test starts others, so that those beside it are worth reading.
+    pub fn starts_children(&self) -> bool {
+        self.main.steps.iter().any(|step| matches!(step.kind, StepKind::Child(_)))
     }
 
     /// The workflow under test.
