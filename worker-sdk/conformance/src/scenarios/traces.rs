@@ -58,7 +58,7 @@ async fn the_span_has_the_attributes_of_the_protocol(stage: &mut Stage) -> Resul
         ("messaging.destination.template", "tasker.v1.{namespace}.{system}.to.{session}"),
         ("messaging.message.conversation_id", "task-1"),
         ("tasker.task.id", "task-1"),
-        ("tasker.step.name", "step-1"),
+        ("tasker.step.name", "step[1]"),
         ("tasker.attempt.number", "1"),
         ("tasker.capability.name", "conformance.echo"),
         ("tasker.system", &stage.place.system),
