@@ -48,6 +48,19 @@ pub struct ValidOrder {
     pub total: Money,
     pub currency: String,
     pub country: String,
+    /// What is to be delivered; at least one line, none of them zero or given back.
+    #[schemars(length(min = 1))]
+    pub lines: Vec<ValidLine>,
+}
+
+/// One line of an order that can be delivered.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ValidLine {
+    #[schemars(length(min = 1))]
+    pub sku: String,
+    #[schemars(range(min = 1))]
+    pub quantity: i64,
 }
 
 /// Which order was turned down; the details of all three errors.
@@ -92,6 +105,7 @@ async fn validate(order: Order, _: Context) -> Result<ValidOrder, StepError> {
         total,
         currency: order.currency,
         country: order.country,
+        lines: order.lines.into_iter().map(|line| ValidLine { sku: line.sku, quantity: line.quantity }).collect(),
     })
 }
 

@@ -6,7 +6,9 @@ use super::world::{Reader, World, field};
 use crate::codes::{self, Code};
 use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, operators};
 use serde_json::Value;
+use tasker_engine::StepIndex;
 use tasker_engine::expression::Expression;
+use tasker_engine::workflow::Role;
 use tasker_types::{Field, FieldOf, Kinds, Type};
 
 /// The type of a value while an expression is worked out.
@@ -179,16 +181,24 @@ impl<'i, 'w> Infer<'i, 'w> {
             "error" => {
                 let fields = [field("code", Type::string()), field("message", Type::string()), field("details", Type::any())];
                 let error = Type::object(fields, true);
-                if certain && !self.is_undone(step) { Type::null() } else { error.nullable() }
+                // Whoever runs in the place of a step knows that it failed.
+                match (self.has_role(Role::Fallback { of: step }), certain && !self.is_undone(step)) {
+                    (true, _) => error,
+                    (false, true) => Type::null(),
+                    (false, false) => error.nullable(),
+                }
             }
             _ => Type::any(),
         }
     }
 
     /// Whether the reader undoes this step, which may then be a fan-out that failed part-way.
-    fn is_undone(&self, step: tasker_engine::StepIndex) -> bool {
-        let role = tasker_engine::workflow::Role::Compensation { of: step };
-        matches!(self.reader, Reader::Step { step: reader, .. } if self.world.workflow.step(reader).role == role)
+    fn is_undone(&self, step: StepIndex) -> bool {
+        self.has_role(Role::Compensation { of: step })
+    }
+
+    fn has_role(&self, role: Role) -> bool {
+        matches!(self.reader, Reader::Step { step, .. } if self.world.workflow.step(step).role == role)
     }
 
     /// The type of a member, or what is wrong with reading it.

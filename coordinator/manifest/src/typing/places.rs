@@ -13,7 +13,7 @@ use serde_json::Value;
 use tasker_engine::StepIndex;
 use tasker_engine::expression::Expression;
 use tasker_engine::template::{Part, Template};
-use tasker_engine::workflow::{ForEach, Role, Step, StepKind, Switch};
+use tasker_engine::workflow::{ForEach, Role, StepKind, Switch};
 use tasker_types::{Kinds, Type, Verdict};
 
 const SHOWN: usize = 160;
@@ -23,7 +23,7 @@ const TEXT_OR_NUMBER: Kinds = Kinds::STRING.with(Kinds::INTEGER).with(Kinds::NUM
 /// Checks every value of a manifest.
 pub(super) fn check(world: &World<'_>, parts: &Parts<'_>, report: &mut Report<'_>) {
     for (step, slot) in parts.slots() {
-        Check { world, parts, step, slot, report }.run();
+        Check { world, step, slot, report }.run();
     }
     for step in parts.workflow.indexes() {
         input_without_mapping(world, parts, step, report);
@@ -34,7 +34,6 @@ pub(super) fn check(world: &World<'_>, parts: &Parts<'_>, report: &mut Report<'_
 
 struct Check<'c, 'w, 'r, 's> {
     world: &'c World<'w>,
-    parts: &'c Parts<'w>,
     step: Option<StepIndex>,
     slot: &'c Slot,
     report: &'r mut Report<'s>,
@@ -74,7 +73,7 @@ impl Check<'_, '_, '_, '_> {
             (None, _) => Reader::Result,
             (Some(step), kind) => Reader::Step { step, item: kind == SlotKind::Input },
         };
-        let facts = self.step.map(|step| facts_of(self.world.workflow.step(step), self.slot.kind)).unwrap_or_default();
+        let facts = self.step.map(|step| facts_of(self.world, step, self.slot.kind)).unwrap_or_default();
         let item = match (self.step, self.slot.kind) {
             (Some(step), SlotKind::Input) => item_type(self.world, step),
             _ => Type::any(),
@@ -123,13 +122,12 @@ impl Check<'_, '_, '_, '_> {
         let Some(accepted) = definition.contract.input.as_ref().map(|schema| Type::of_schema(schema.source())) else { return };
         let who = definition.capability().map_or_else(|| definition.name.to_string(), ToString::to_string);
         let node = &self.slot.node;
-        fits(&accepted, of, &who, |path| locate(node, path).mark(), self.parts, self.report);
+        fits(&accepted, of, &who, |path| locate(node, path).mark(), self.report);
     }
 }
 
 /// Says where a value does not fit, or cannot be shown to.
-fn fits(accepted: &Type, of: &Type, who: &str, place: impl Fn(&str) -> Place, parts: &Parts<'_>, report: &mut Report<'_>) {
-    let _ = parts;
+fn fits(accepted: &Type, of: &Type, who: &str, place: impl Fn(&str) -> Place, report: &mut Report<'_>) {
     match accepted.admits(of) {
         Verdict::Fits => {}
         Verdict::Breaks { path, expected, found, reason, counterexample } => {
@@ -199,8 +197,15 @@ fn report_issue(report: &mut Report<'_>, place: Place, issue: Issue) {
 }
 
 /// What holds whenever a step begins: the branches it is in, and, for what is read afterwards, its own condition.
-fn facts_of(step: &Step, kind: SlotKind) -> Facts {
+fn facts_of(world: &World<'_>, step: StepIndex, kind: SlotKind) -> Facts {
     let mut facts = Facts::default();
+    let step = world.workflow.step(step);
+    if let [branch] = step.branches.as_slice()
+        && let StepKind::Switch(switch) = &world.workflow.step(branch.switch).kind
+        && let (Some(path), Some(case)) = (switch.on.path(), switch.cases.get(branch.case as usize))
+    {
+        facts.learn_value(path, case.value.clone());
+    }
     if let Some(condition) = step.when.as_ref().filter(|_| kind != SlotKind::When) {
         match (condition.syntax(), condition.path()) {
             (Some(syntax), _) => facts.learn(syntax, true),
@@ -216,7 +221,7 @@ fn item_type(world: &World<'_>, step: StepIndex) -> Type {
     let Some(for_each) = &world.workflow.step(step).for_each else { return Type::any() };
     // What is wrong with the list is said where it is written.
     let mut infer = Infer::new(world, Reader::Step { step, item: false }, Type::any());
-    let facts = facts_of(world.workflow.step(step), SlotKind::Items);
+    let facts = facts_of(world, step, SlotKind::Items);
     let list = infer.expression(&for_each.items, &facts);
     let element = list.element().filter(|_| !list.is_any()).unwrap_or_else(Type::any);
     match for_each.batch_size {
@@ -235,14 +240,14 @@ fn input_without_mapping(world: &World<'_>, parts: &Parts<'_>, step: StepIndex, 
     let of = if definition.for_each.is_some() { item_type(world, step) } else { world.input.clone() };
     let who = definition.capability().map(ToString::to_string).unwrap_or_default();
     let place = parts.steps[step.at()].place;
-    fits(&accepted, &of, &who, |_| place, parts, report);
+    fits(&accepted, &of, &who, |_| place, report);
 }
 
 /// Cases that never come, and values for which there is none.
 fn switch_cases(world: &World<'_>, parts: &Parts<'_>, step: StepIndex, report: &mut Report<'_>) {
     let StepKind::Switch(switch) = &world.workflow.step(step).kind else { return };
     let mut infer = Infer::new(world, Reader::Step { step, item: false }, Type::any());
-    let of = infer.expression(&switch.on, &facts_of(world.workflow.step(step), SlotKind::SwitchOn));
+    let of = infer.expression(&switch.on, &facts_of(world, step, SlotKind::SwitchOn));
     let written = &parts.steps[step.at()];
     for case in &switch.cases {
         if never_equal(&of, &Type::literal(&case.value)) {

@@ -82,11 +82,6 @@ impl<'w> World<'w> {
         &self.results[step.at()]
     }
 
-    /// What one attempt gives.
-    pub fn single(&self, step: StepIndex) -> &Type {
-        &self.single[step.at()]
-    }
-
     /// What a reader sees as a step's result.
     pub fn result_for(&self, reader: Reader, step: StepIndex) -> Type {
         // What is undone may be a fan-out that got only part of its items done.
