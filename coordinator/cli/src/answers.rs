@@ -286,6 +286,18 @@ pub(crate) struct SystemDetail {
     pub(crate) canary: Option<Canary>,
     #[serde(default)]
     pub(crate) drained_versions: Vec<String>,
+    #[serde(default)]
+    pub(crate) transport: Option<String>,
+    #[serde(default)]
+    pub(crate) health: Option<SystemHealth>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct SystemHealth {
+    pub(crate) state: String,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) problem: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

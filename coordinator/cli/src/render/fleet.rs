@@ -1,7 +1,7 @@
 //! Systems, capabilities and workers.
 
 use super::{brief, fields, indented, labels};
-use crate::answers::{Breaker, BreakerPolicy, CapabilityDetail, DrainedVersion, SystemDetail, WorkerDetail};
+use crate::answers::{Breaker, BreakerPolicy, CapabilityDetail, DrainedVersion, SystemDetail, SystemHealth, WorkerDetail};
 use crate::look::{Look, Tone};
 use crate::table::{self, Table};
 use crate::{text, yaml};
@@ -111,7 +111,9 @@ pub(crate) fn system(system: &SystemDetail, look: &Look) -> String {
         look,
         &[
             ("base url", system.base_url.as_deref().map(text::clean)),
+            ("transport", system.transport.as_deref().map(text::clean)),
             ("health check", system.health_check_url.as_deref().map(text::clean)),
+            ("health", system.health.as_ref().map(|health| health_of(health, look))),
             (
                 "canary",
                 system.canary.as_ref().map(|canary| format!("{} % of the tasks go to {}", canary.share, text::clean(&canary.version))),
@@ -141,6 +143,13 @@ pub(crate) fn system(system: &SystemDetail, look: &Look) -> String {
     out.push('\n');
     out.push_str(&workers(&system.workers, look));
     out
+}
+
+/// What a health check says: `unhealthy for 12 s: it answered 503`.
+fn health_of(health: &SystemHealth, look: &Look) -> String {
+    let since = health.since.map(|since| format!(" for {}", text::duration(text::milliseconds_between(since, look.now))));
+    let problem = health.problem.as_deref().map(|problem| format!(": {}", text::clean(problem)));
+    format!("{}{}{}", text::clean(&health.state), since.unwrap_or_default(), problem.unwrap_or_default())
 }
 
 pub(crate) fn capabilities(capabilities: &[CapabilityDetail], look: &Look) -> String {
@@ -285,7 +294,8 @@ mod tests {
     #[test]
     fn a_system_shows_its_capabilities_and_workers() {
         let json = format!(
-            r#"{{"name":"python_inventory","base_url":"https://stock.example.com","health_check_url":null,
+            r#"{{"name":"python_inventory","base_url":"https://stock.example.com","health_check_url":"https://stock.example.com/health","transport":"auto",
+                "health":{{"state":"unhealthy","since":"2026-11-21T06:59:48.000Z","problem":"it answered 503"}},
                 "capabilities":[{{"name":"inventory.reserve","description":"Takes stock aside","source":"manifest and worker","digest":"9f2c51e0aa00bb11"}}],"workers":[{WORKER}]}}"#
         );
         insta::assert_snapshot!(system(&read(&json), &look()));
