@@ -1,10 +1,10 @@
 //! `workflow fmt`: one way to write a manifest, and never another meaning.
 
-use tasker_manifest::format;
+use tasker_manifest::format as fmt;
 
 #[track_caller]
 fn formatted(source: &str) -> String {
-    let formatted = format(source, "m.yaml").unwrap_or_else(|problems| panic!("{source}\n{problems:?}"));
+    let formatted = fmt(source, "m.yaml").unwrap_or_else(|problems| panic!("{source}\n{problems:?}"));
     assert_eq!(formatted.left_as_is, None, "{source}");
     formatted.text
 }
@@ -207,7 +207,7 @@ fn what_cannot_be_read_is_explained_instead() {
         ("a: !!str 1", "manifest.tag"),
         ("a: yes", "manifest.unquoted_boolean"),
     ] {
-        let problems = format(source, "m.yaml").expect_err(source);
+        let problems = fmt(source, "m.yaml").expect_err(source);
         assert_eq!(problems[0].code, code);
     }
 }
@@ -227,4 +227,17 @@ fn every_example_is_formatted_without_change_of_meaning() {
         seen += 1;
     }
     assert!(seen > 0, "no example was seen");
+}
+
+#[test]
+fn a_large_manifest_is_formatted_in_the_time_of_a_breath() {
+    let step = |number: usize| {
+        let flow = "{ a: [1, 2, {x: 1, y: [a, b, c]}], b: 'text' } # a comment";
+        format!("  - capability: order.check\n    name: step_{number}\n    # about it\n    input: {flow}\n\n    owner: shop\n")
+    };
+    let source = format!("workflow_steps:\n{}", (0..6_000).map(step).collect::<String>());
+    let begin = std::time::Instant::now();
+    assert!(formatted(&source).len() > 800_000);
+    // About a second in an unoptimised build; what grows with the square of the size takes minutes.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
 }

@@ -79,6 +79,9 @@ fn normalised(source: &str) -> Cow<'_, str> {
 
 /// What printing would have changed; nothing if the text still says the same.
 fn difference(source: &str, before: &Node, text: &str) -> Option<&'static str> {
+    if text.len() > yaml::BYTES_MAX {
+        return Some("formatted, it would be larger than a manifest may be");
+    }
     let mut report = Report::new(text, "");
     let after = yaml::parse(&mut report);
     let Some(after) = after.filter(|_| !report.failed()) else { return Some("what was printed could not be read") };
