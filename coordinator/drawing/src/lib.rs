@@ -21,4 +21,4 @@ pub use explain::explain;
 pub use live::{Live, LiveStates, Tone, live_states};
 pub use mermaid::mermaid;
 pub use scene::{Edge, Line, Node, Scene, Shape};
-pub use svg::{SVG_STEPS_MAX, TooLarge, svg};
+pub use svg::{SVG_ARROWS_MAX, SVG_STEPS_MAX, TooLarge, svg};

@@ -8,16 +8,22 @@ use std::fmt::Write as _;
 /// More steps than this are not drawn as SVG: nobody finds anything in such a picture, and its layout would take long.
 pub const SVG_STEPS_MAX: usize = 300;
 
-/// The workflow has more steps than are drawn.
+/// More arrows than this are not drawn either: each bends at every layer that it passes.
+pub const SVG_ARROWS_MAX: usize = 2_000;
+
+/// The workflow has more steps or arrows than are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLarge {
-    /// How many there are.
+    /// How many steps there are.
     pub steps: usize,
+    /// How many arrows there are.
+    pub arrows: usize,
 }
 
 impl std::fmt::Display for TooLarge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the workflow has {} steps; at most {SVG_STEPS_MAX} are drawn as SVG", self.steps)
+        let Self { steps, arrows } = self;
+        write!(f, "the workflow has {steps} steps and {arrows} arrows; at most {SVG_STEPS_MAX} and {SVG_ARROWS_MAX} are drawn as SVG")
     }
 }
 
@@ -34,10 +40,12 @@ const TITLE: f64 = 34.0;
 /// The scene as an SVG document, ending with a line break.
 ///
 /// # Errors
-/// The workflow has more than [`SVG_STEPS_MAX`] steps; [`crate::mermaid()`] and [`crate::dot()`] draw it all the same.
+/// The workflow has more than [`SVG_STEPS_MAX`] steps or [`SVG_ARROWS_MAX`] arrows; [`crate::mermaid()`] and [`crate::dot()`] draw it all the same.
 pub fn svg(scene: &Scene) -> Result<String, TooLarge> {
-    if scene.nodes.len() > SVG_STEPS_MAX + 1 {
-        return Err(TooLarge { steps: scene.nodes.len() });
+    let steps = scene.nodes.iter().filter(|node| node.shape != Shape::Failure).count();
+    let arrows = scene.edges.len();
+    if steps > SVG_STEPS_MAX || arrows > SVG_ARROWS_MAX {
+        return Err(TooLarge { steps, arrows });
     }
     let sizes: Vec<Size> = scene.nodes.iter().map(size).collect();
     let edges: Vec<(usize, usize)> = scene.edges.iter().map(|edge| (edge.from, edge.to)).collect();

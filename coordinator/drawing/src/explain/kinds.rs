@@ -80,8 +80,8 @@ pub(super) fn branches(workflow: &Workflow, step: StepIndex, switch: &Switch) ->
             let value =
                 if case as usize == switch.cases.len() { "anything else".to_owned() } else { format!("`{}`", switch.branch_name(case)) };
             match steps.get(&case) {
-                Some(steps) => format!("for {value} {}", listed(&names(workflow, steps), "and")),
-                None => format!("for {value} nothing more"),
+                Some(steps) => format!("for {value} with {}", listed(&names(workflow, steps), "and")),
+                None => format!("for {value} with nothing"),
             }
         })
         .collect();
