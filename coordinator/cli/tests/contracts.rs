@@ -125,7 +125,7 @@ async fn infer_learns_from_recorded_tasks_page_by_page() {
             let state = if path.ends_with("tsk_2") { "failed" } else { "succeeded" };
             let extra = if path.ends_with("tsk_3") { r#","note":"x""# } else { "" };
             let result = if state == "succeeded" { format!(r#"{{"ok":true{extra}}}"#) } else { "null".to_owned() };
-            stage::json(200, &format!(r#"{{"id":"t","workflow":"order","status":"succeeded","steps":[{{"name":"check","state":"{state}","result":{result}}}]}}"#))
+            stage::json(200, format!(r#"{{"id":"t","workflow":"order","status":"succeeded","steps":[{{"name":"check","state":"{state}","result":{result}}}]}}"#))
         }
     })
     .await;

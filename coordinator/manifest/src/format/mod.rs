@@ -3,13 +3,13 @@
 //!
 //! The path of a text through this folder: [`events`] are what the parser saw, with anchors; [`trivia`] finds the comments and blank
 //! lines between them; [`tree`] hangs both onto the nodes they belong to; [`order`] knows which field comes first where order is only a
-//! matter of taste; [`print`] writes lines, and [`scalar`] one value.
+//! matter of taste; [`lines`] writes them, and [`scalar`] one value.
 //!
 //! Never here: a change of meaning. What was printed is read again and compared before anybody sees it.
 
 mod events;
+mod lines;
 mod order;
-mod print;
 mod scalar;
 mod tree;
 mod trivia;
@@ -58,7 +58,7 @@ pub fn format(source: &str, file: &str) -> Result<Formatted, Vec<Diagnostic>> {
         return Ok(left(&source, "a manifest is a mapping, and this is something else"));
     }
     let text = match events::read(&source) {
-        Some(events) => print::print(&tree::build(&source, &events)),
+        Some(events) => lines::write(&tree::build(&source, &events)),
         None => return Ok(left(&source, "its events could not be read again")),
     };
     Ok(match difference(&source, &before, &text) {

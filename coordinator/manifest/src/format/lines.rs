@@ -8,7 +8,7 @@ use super::tree::{Collection, Document, Item, Lead, Remark, Value};
 const STEP: usize = 2;
 
 /// Prints a whole document.
-pub(super) fn print(document: &Document) -> String {
+pub(super) fn write(document: &Document) -> String {
     let mut printer = Printer { lines: Vec::new() };
     printer.lead(&document.header, 0, false);
     let root = &document.root;
