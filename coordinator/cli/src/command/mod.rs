@@ -1,14 +1,19 @@
 //! What can be typed: one file for each noun, and for each verb that is more than a question and an answer.
 
 mod contract;
+mod definition;
 mod events;
+mod explain;
 mod fleet;
 mod format;
+mod graph;
 mod help;
 mod input;
 mod lines;
 mod list;
 mod pages;
+mod rehearse;
+mod schema;
 mod submit;
 mod task;
 mod wait;

@@ -1,7 +1,10 @@
 //! `tasker workflow …`
 
+use super::explain::{self, ExplainArgs};
 use super::format::{self, Fmt};
-use super::{input, pages};
+use super::graph::{self, GraphArgs};
+use super::rehearse::{self, TestArgs};
+use super::{input, pages, schema};
 use crate::answers::{Applied, Page, WorkflowDetail};
 use crate::client::{Answer, Client};
 use crate::console::Console;
@@ -94,6 +97,25 @@ Examples:
         #[arg(long)]
         source: bool,
     },
+    /// Play the cases of workflows without a server: the real engine, mocked results, virtual time
+    ///
+    /// Cases stand in a file beside their manifest: order.yaml has order.cases.yaml. Each says how the systems answer, what comes from
+    /// outside, and what must come of it; at the end is said which ways through the workflow no case took.
+    Test(TestArgs),
+    /// Draw a workflow, or where the steps of a task stand
+    Graph(GraphArgs),
+    /// Tell in plain sentences what a workflow does
+    Explain(ExplainArgs),
+    /// Print the JSON Schema of manifests, for editors
+    ///
+    /// An editor with a YAML language server completes and checks manifests by it: put the schema into a file and name it in the first
+    /// line of a manifest, as in the example.
+    #[command(after_help = "\
+Examples:
+  tasker workflow schema > manifest.schema.json
+  # then, in the first line of a manifest:
+  # yaml-language-server: $schema=manifest.schema.json")]
+    Schema,
 }
 
 pub(super) async fn run(command: WorkflowCommand, global: &Global, console: &mut Console) -> Result<Exit, Failure> {
@@ -104,6 +126,10 @@ pub(super) async fn run(command: WorkflowCommand, global: &Global, console: &mut
         WorkflowCommand::Apply { files, dry_run } => apply(&files, dry_run, &Client::new(global)?, console).await,
         WorkflowCommand::List => list(&Client::new(global)?, console).await,
         WorkflowCommand::Show { name, version, source } => show(&name, version.as_deref(), source, &Client::new(global)?, console).await,
+        WorkflowCommand::Test(args) => rehearse::run(&args, global, console),
+        WorkflowCommand::Graph(args) => graph::run(&args, global, console).await,
+        WorkflowCommand::Explain(args) => explain::run(&args, global, console).await,
+        WorkflowCommand::Schema => schema::run(console),
     }
 }
 
@@ -141,7 +167,7 @@ fn lint(files: &[String], global: &Global, console: &mut Console) -> Result<Exit
 }
 
 /// Every diagnostic, with an empty line after each.
-fn rendered(diagnostics: &[Diagnostic]) -> String {
+pub(super) fn rendered(diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().map(|diagnostic| format!("{}\n\n", text::clean_lines(diagnostic.render().trim_end()))).collect()
 }
 
