@@ -147,7 +147,9 @@ mod tests {
 
     fn read_with(labels: &[(&str, &str)], pairs: &[(&str, &str)]) -> Result<Settings, WorkerError> {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Settings::read("shop", None, None, None, labels, |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        Settings::read("shop", None, None, None, labels, |name| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
     }
 
     #[test]
