@@ -200,10 +200,3 @@ pub struct Expect {
     /// How many items fan-outs had.
     pub items: BTreeMap<String, u64>,
 }
-
-impl Expect {
-    /// Whether nothing is expected, so that nothing could fail.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}

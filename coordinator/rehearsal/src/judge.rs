@@ -88,13 +88,13 @@ impl Judge<'_> {
             self.differ("ran", format!("`{step}`"), format!("`{step}` {actual}"));
         }
         for step in expect.not_run.iter().filter(|step| began.contains(step)) {
-            self.differ("not_run", format!("`{step}` never begins"), format!("it began, and {}", self.state(step)));
+            self.differ("not_run", format!("`{step}` never begins"), format!("it began and {}", self.state(step)));
         }
         for (what, steps, word) in [("skipped", &expect.skipped, "skipped"), ("failed", &expect.failed, "failed")] {
             for step in steps {
                 let actual = self.word(step);
                 if actual != Some(word) {
-                    self.differ(what, format!("`{step}` is {word}"), self.state(step));
+                    self.differ(what, format!("`{step}` {}", if word == "failed" { "has failed" } else { "is skipped" }), self.state(step));
                 }
             }
         }
@@ -171,6 +171,7 @@ impl Judge<'_> {
         match &task.progress(found).state {
             StepState::Skipped { reason, .. } => format!("is skipped ({})", reason.as_str().replace('_', " ")),
             StepState::Failed { failure, .. } => format!("failed with {}: {}", failure.code, failure.message),
+            StepState::Succeeded { .. } => "has succeeded".to_owned(),
             state => format!("is {}", state.as_str().replace('_', " ")),
         }
     }

@@ -43,6 +43,8 @@ const TOP: [&str; 2] = ["workflow", "cases"];
 const CASE: [&str; 12] =
     ["name", "input", "start", "mocks", "signals", "events", "decisions", "resolve", "cancel", "pause", "resume", "expect"];
 const ANSWER: [&str; 6] = ["result", "fail", "silent", "lost", "unclaimed", "after"];
+/// What an answer says; exactly one of these.
+const GIVEN: [&str; 5] = ["result", "fail", "silent", "lost", "unclaimed"];
 const FAIL: [&str; 5] = ["code", "message", "retryable", "details", "retry_after"];
 
 /// The manifest that a file of cases names by `workflow:`, relative to that file; none if it names none, so that it is the one of the
@@ -156,15 +158,21 @@ fn read_answer(entry: &Entry, reader: &mut Reader<'_>) -> Option<Answer> {
             _ => {}
         }
     }
-    if given.len() != 1 {
+    let said = fields.iter().filter(|field| GIVEN.contains(&field.key.as_str())).count();
+    // What was given and could not be read was reported where it stands.
+    if said != 1 || (given.is_empty() && says_no(&fields)) {
         let hint = "one of `result: …`, `fail: { code: … }`, `silent: true`, `lost: true`, `unclaimed: true`";
-        let message = if given.is_empty() { "an answer says nothing" } else { "an answer says more than one thing" };
-        if !reader.failed() {
-            reader.problem(BAD_ANSWER, entry.spot(), message, hint);
-        }
+        let message = if said > 1 { "an answer says more than one thing" } else { "an answer says nothing" };
+        reader.problem(BAD_ANSWER, entry.spot(), message, hint);
         return None;
     }
-    Some(Answer { given: given.remove(0), after })
+    Some(Answer { given: given.pop()?, after })
+}
+
+/// Whether a flag is given that is false, which says nothing about what comes.
+fn says_no(fields: &[Member]) -> bool {
+    let flags = fields.iter().filter(|field| GIVEN[2..].contains(&field.key.as_str()));
+    flags.into_iter().any(|field| field.value.json() == Some(false.into()))
 }
 
 fn failure(entry: &Entry, reader: &mut Reader<'_>) -> Option<Failure> {
