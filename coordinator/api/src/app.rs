@@ -5,7 +5,9 @@ use crate::gate::{Gate, WAITS_MAX};
 use crate::metrics::Metrics;
 use crate::problem::{Code, Problem};
 use crate::request::Ask;
-use crate::{callbacks, capabilities, docs, events, flow, health, listing, request, result, stream, submit, tasks, workflows};
+use crate::{
+    callbacks, capabilities, docs, events, flow, health, listing, outside, people, request, result, stream, submit, tasks, workflows,
+};
 use axum::Router;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
@@ -145,7 +147,7 @@ pub fn router(operations: Operations, options: Options) -> Router {
 fn routes() -> Router<App> {
     Router::new()
         .route("/v1/workflows", get(workflows::list).post(workflows::apply))
-        .route("/v1/workflows/{name}", get(workflows::show))
+        .route("/v1/workflows/{name}", get(workflows::show).post(workflows::act))
         .route("/v1/tasks", get(listing::list).post(submit::one))
         .route("/v1/tasks:batch", post(submit::batch))
         .route("/v1/tasks/{id}", get(tasks::show).post(tasks::act))
@@ -154,6 +156,12 @@ fn routes() -> Router<App> {
         .route("/v1/tasks/{id}/result", get(result::show))
         .route("/v1/tasks/{id}/timeline", get(tasks::timeline))
         .route("/v1/tasks/{id}/why", get(tasks::why))
+        .route("/v1/tasks/{id}/signals/{name}", post(outside::signal))
+        .route("/v1/tasks/{id}/steps/{step}", post(people::act))
+        .route("/v1/tasks/{id}/steps/{step}/items", get(people::items))
+        .route("/v1/events", post(outside::send_event))
+        .route("/v1/approvals", get(people::approvals))
+        .route("/v1/held", get(people::held))
         .route("/v1/callbacks/{token}", post(callbacks::finish))
         .route("/v1/systems", get(capabilities::systems))
         .route("/v1/systems/{name}", get(capabilities::system))

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::request::Ask;
-use crate::{callbacks, capabilities, events, flow, health, listing, result, stream, submit, tasks, workflows};
+use crate::{callbacks, capabilities, events, flow, health, listing, outside, people, result, stream, submit, tasks, workflows};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderValue;
@@ -36,10 +36,12 @@ const CONTENT_SECURITY: HeaderValue = HeaderValue::from_static(
         (name = "operation", description = "For whoever runs the coordinator"),
     ),
     paths(
-        workflows::apply, workflows::list, workflows::show,
+        workflows::apply, workflows::list, workflows::show, workflows::pause, workflows::resume,
         submit::one, submit::batch,
-        listing::list, tasks::show, tasks::cancel, tasks::retry, tasks::timeline, tasks::why,
+        listing::list, tasks::show, tasks::cancel, tasks::retry, tasks::pause, tasks::resume, tasks::timeline, tasks::why,
         events::history, stream::follow, result::show, callbacks::finish,
+        outside::signal, outside::send_event,
+        people::approvals, people::held, people::decide, people::comment, people::resolve, people::items,
         capabilities::systems, capabilities::system, capabilities::list, capabilities::show, capabilities::workers,
         flow::override_breaker, flow::drain_worker, flow::drain_version,
         health::status, health::live, health::ready, health::metrics,
@@ -157,7 +159,10 @@ mod tests {
             .expect("paths")
             .keys()
             // Verbs are told apart by the handler of the path that they are appended to.
-            .map(|path| path.strip_suffix(":cancel").or(path.strip_suffix(":retry")).unwrap_or(path))
+            .map(|path| match path.rsplit_once("}:") {
+                Some((before, verb)) if !verb.starts_with("stream") => &path[..before.len() + 1],
+                _ => path,
+            })
             .collect();
         let itself = BTreeSet::from(["/openapi.json", "/docs", "/docs/", "/docs/{file}"]);
         assert_eq!(&table - &itself, paths);

@@ -55,6 +55,7 @@ pub(crate) async fn history(State(app): State<App>, ask: Ask) -> Result<Response
 fn page(history: &History, after: u64, limit: u64, bytes_max: usize) -> EventPage {
     let mut items: Vec<Box<RawValue>> = Vec::new();
     let mut bytes = 0;
+    let names = history.names();
     for entry in &history.entries {
         for place in 0..entry.events.len() {
             if entry.first + place as u64 <= after {
@@ -63,7 +64,7 @@ fn page(history: &History, after: u64, limit: u64, bytes_max: usize) -> EventPag
             if items.len() as u64 >= limit {
                 return EventPage { items, finished: false };
             }
-            let event = Event::of(&history.workflow, entry, place);
+            let event = Event::of(&names, entry, place);
             let raw = to_raw_value(&event).expect("an event holds nothing that JSON cannot say");
             bytes += raw.get().len();
             if bytes > bytes_max && !items.is_empty() {

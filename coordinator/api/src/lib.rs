@@ -22,6 +22,8 @@ mod instant;
 mod listing;
 mod metrics;
 mod nearest;
+mod outside;
+mod people;
 pub mod problem;
 mod raw;
 mod request;

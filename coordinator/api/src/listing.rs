@@ -5,7 +5,7 @@ use crate::cursor;
 use crate::instant::{Instant, parse};
 use crate::nearest::did_you_mean;
 use crate::problem::{Place, Problem, ProblemBody};
-use crate::request::Ask;
+use crate::request::{Ask, task_id};
 use crate::request::query::{Query, cut, encode, malformed};
 use crate::view::TaskSummary;
 use axum::Json;
@@ -14,16 +14,17 @@ use axum::http::HeaderValue;
 use axum::http::header::LINK;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tasker_engine::{ErrorCode, Submission, TaskStatus, Timestamp};
 use tasker_runtime::operations::{ListTasks, PAGE_MAX};
+use tasker_runtime::port::store::WaitingFor;
 use utoipa::ToSchema;
 
 /// How many tasks a page has if nobody says: two screens.
 const PAGE_DEFAULT: u64 = 50;
 
-const KNOWN: [&str; 8] = ["status", "workflow", "error_code", "label", "accepted_from", "accepted_before", "limit", "cursor"];
+const KNOWN: [&str; 10] = ["status", "waiting", "parent", "workflow", "error_code", "label", "accepted_from", "accepted_before", "limit", "cursor"];
 
 /// A page of tasks, newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,6 +41,8 @@ pub(crate) struct TaskPage {
     params(
         ("namespace" = Option<String>, Query),
         ("status" = Option<String>, Query, description = "One or more of running, succeeded, failed, cancelled, with commas between"),
+        ("waiting" = Option<String>, Query, description = "One or more of approval, held, signal, event, sleep, paused, with commas between"),
+        ("parent" = Option<String>, Query, description = "Children of this task"),
         ("workflow" = Option<String>, Query),
         ("error_code" = Option<String>, Query, description = "Tasks that failed with this code"),
         ("label" = Option<Vec<String>>, Query, description = "`name=value`; may be repeated, all must hold"),
@@ -90,6 +93,8 @@ fn wanted(query: &Query, filters: &str) -> Result<ListTasks, Problem> {
         workflow: query.parsed("workflow")?,
         error_code: query.parsed::<ErrorCode>("error_code")?.map(|code| code.to_string()),
         labels: labels(query)?,
+        parent: query.one("parent")?.map(task_id).transpose()?,
+        waiting: waiting(query)?,
         accepted_from: instant(query, "accepted_from")?,
         accepted_before: instant(query, "accepted_before")?,
         before,
@@ -112,6 +117,19 @@ fn statuses(query: &Query) -> Result<Vec<TaskStatus>, Problem> {
         }
     }
     Ok(statuses)
+}
+
+fn waiting(query: &Query) -> Result<BTreeSet<WaitingFor>, Problem> {
+    let words = query.all("waiting").flat_map(|list| list.split(',')).map(str::trim).filter(|word| !word.is_empty());
+    let read = |word: &str| {
+        WaitingFor::from_word(word).ok_or_else(|| {
+            let known = WaitingFor::ALL.map(WaitingFor::as_str);
+            let hint = did_you_mean(word, known).unwrap_or_else(|| format!("known are {}", known.join(", ")));
+            let place = Place::new("?waiting", format!("no task waits for `{}`", cut(word))).with_hint(Some(hint));
+            Problem::at(crate::problem::Code::RequestMalformed, place)
+        })
+    };
+    words.map(read).collect()
 }
 
 fn labels(query: &Query) -> Result<BTreeMap<String, String>, Problem> {

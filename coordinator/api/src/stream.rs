@@ -25,8 +25,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tasker_engine::event::Entry;
-use tasker_engine::{TaskId, TaskStatus, Workflow};
-use tasker_runtime::operations::{Committed, History};
+use tasker_engine::{TaskId, TaskStatus};
+use tasker_runtime::operations::{Committed, History, StepNames};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
 
@@ -86,7 +86,8 @@ pub(crate) async fn follow(State(app): State<App>, closing: Option<Extension<Clo
 /// Turns a history and the commits after it into frames.
 struct Follower<R> {
     id: TaskId,
-    workflow: Arc<Workflow>,
+    /// How its steps and items are called, as far as its history was read and its commits were seen.
+    names: StepNames,
     live: broadcast::Receiver<Committed>,
     read: R,
     /// Entries that were not sent, or not wholly.
@@ -123,7 +124,7 @@ where
         };
         let mut follower = Self {
             id,
-            workflow: history.workflow.clone(),
+            names: StepNames::new(history.workflow.clone()),
             live,
             read,
             queue: VecDeque::new(),
@@ -143,6 +144,7 @@ where
             self.ended = history.entries.iter().flat_map(|entry| &entry.events).find_map(end_of);
         }
         let next = self.next;
+        self.names = history.names();
         self.queue = history.entries.into_iter().filter(|entry| entry.first + entry.events.len() as u64 > next).collect();
         self.behind = false;
     }
@@ -155,7 +157,10 @@ where
         // A commit beyond the next event means that others were missed; they and this one are in the history.
         match entry.first > self.next {
             true => self.behind = true,
-            false => self.queue.push_back(entry),
+            false => {
+                self.names.note(&entry);
+                self.queue.push_back(entry);
+            }
         }
     }
 
@@ -207,7 +212,7 @@ where
                 continue;
             };
             self.ended = self.ended.or(end_of(event));
-            let event = Event::of(&self.workflow, entry, usize::try_from(place).expect("was in range"));
+            let event = Event::of(&self.names, entry, usize::try_from(place).expect("was in range"));
             self.next += 1;
             let data = serde_json::to_string(&event).expect("an event holds nothing that JSON cannot say");
             return Some(Bytes::from(frame(Some(event.number), event.event, &data)));

@@ -19,7 +19,7 @@ use tasker_runtime::operations::{Reason, TaskView};
 use utoipa::ToSchema;
 
 /// What can be done to a task: `POST /v1/tasks/{id}:<verb>`.
-const VERBS: [&str; 2] = ["cancel", "retry"];
+const VERBS: [&str; 4] = ["cancel", "retry", "pause", "resume"];
 
 /// What a cancelled task says if nobody gave a reason.
 const NO_REASON: &str = "no reason was given";
@@ -92,14 +92,16 @@ pub(crate) async fn act(State(app): State<App>, ask: Ask, body: Body) -> Result<
     match target.rsplit_once(':') {
         Some((id, "cancel")) => cancel(app, ask, id, body).await,
         Some((id, "retry")) => retry(app, ask, id, body).await,
+        Some((id, "pause")) => pause(app, ask, id, body).await,
+        Some((id, "resume")) => resume(app, ask, id, body).await,
         Some((_, verb)) => {
             let hint = crate::nearest::did_you_mean(verb, VERBS);
-            let hint = hint.unwrap_or_else(|| "a task takes `:cancel` and `:retry`".to_owned());
+            let hint = hint.unwrap_or_else(|| "a task takes `:cancel`, `:retry`, `:pause` and `:resume`".to_owned());
             Err(route_unknown(ask.uri.path()).with_hint(hint))
         }
         None => {
             let problem = Problem::new(Code::MethodNotAllowed, "a task is changed by a verb after its id")
-                .with_hint("POST /v1/tasks/{id}:cancel or :retry; POST /v1/tasks submits a new one");
+                .with_hint("POST /v1/tasks/{id}:cancel, :retry, :pause or :resume; POST /v1/tasks submits a new one");
             Err(Problem { allow: Some("GET, HEAD"), ..problem })
         }
     }
@@ -126,15 +128,53 @@ pub(crate) struct CancelBody {
 async fn cancel(app: App, ask: Ask, id: &str, body: Body) -> Result<Response, Problem> {
     let query = app.query(&ask, &[])?;
     let id = task_id(id)?;
+    let reason = reason(&app, &ask, body).await?;
+    let view = app.change(app.operations.cancel(&query.namespace, id, &reason)).await?;
+    Ok(Json(TaskDetail::of(&view)).into_response())
+}
+
+/// The reason in a request's body; a body need not be there.
+pub(crate) async fn reason(app: &App, ask: &Ask, body: Body) -> Result<String, Problem> {
     let arrived = body::read(&app.body_memory, &ask.headers, body, REASON_BYTES_MAX).await?;
-    let reason = match arrived.bytes.is_empty() {
-        true => NO_REASON.to_owned(),
+    match arrived.bytes.is_empty() {
+        true => Ok(NO_REASON.to_owned()),
         false => {
             body::must_be_json(&ask.headers)?;
-            reason_of(&arrived.bytes)?
+            reason_of(&arrived.bytes)
         }
-    };
-    let view = app.change(app.operations.cancel(&query.namespace, id, &reason)).await?;
+    }
+}
+
+/// Pauses a task: open attempts finish, nothing new starts; its attached children are paused, too. Pausing a paused task changes nothing.
+#[utoipa::path(post, path = "/v1/tasks/{id}:pause", tag = "tasks", operation_id = "pause_task",
+    params(("id" = String, Path), ("namespace" = Option<String>, Query)),
+    request_body(content = Option<CancelBody>, content_type = "application/json"),
+    responses(
+        (status = 200, body = TaskDetail),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "task.already_finished or task.not_running"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+async fn pause(app: App, ask: Ask, id: &str, body: Body) -> Result<Response, Problem> {
+    let query = app.query(&ask, &[])?;
+    let id = task_id(id)?;
+    let reason = reason(&app, &ask, body).await?;
+    let view = app.change(app.operations.pause(&query.namespace, id, &reason)).await?;
+    Ok(Json(TaskDetail::of(&view)).into_response())
+}
+
+/// Lets a paused task go on. Resuming a task that is not paused changes nothing.
+#[utoipa::path(post, path = "/v1/tasks/{id}:resume", tag = "tasks", operation_id = "resume_task",
+    params(("id" = String, Path), ("namespace" = Option<String>, Query)),
+    responses(
+        (status = 200, body = TaskDetail),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "task.already_finished, workflow.paused or task.parent_paused"),
+        (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+async fn resume(app: App, ask: Ask, id: &str, body: Body) -> Result<Response, Problem> {
+    let query = app.query(&ask, &[])?;
+    let id = task_id(id)?;
+    reason(&app, &ask, body).await?;
+    let view = app.change(app.operations.resume(&query.namespace, id)).await?;
     Ok(Json(TaskDetail::of(&view)).into_response())
 }
 

@@ -1,11 +1,13 @@
 //! Workflows: applying manifests and looking at them.
 
-use crate::app::App;
+use crate::app::{App, route_unknown};
+use crate::instant::Instant;
 use crate::nearest::did_you_mean;
 use crate::problem::{Code, Problem, ProblemBody};
 use crate::request::Ask;
 use crate::request::body::{self, MANIFEST_BYTES_MAX};
 use crate::request::query::{cut, encode, malformed};
+use crate::tasks;
 use crate::view::{Applied, Items, WorkflowDetail, WorkflowSummary};
 use axum::Json;
 use axum::body::Body;
@@ -13,8 +15,10 @@ use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use std::time::Duration;
-use tasker_runtime::operations::AppliedWorkflow;
+use tasker_runtime::operations::{AppliedWorkflow, WorkflowPaused};
+use utoipa::ToSchema;
 
 /// How diagnostics call a manifest that came without a name.
 const FILE_DEFAULT: &str = "manifest.yaml";
@@ -89,6 +93,86 @@ pub(crate) async fn show(State(app): State<App>, ask: Ask) -> Result<Response, P
     let all = app.read(app.operations.workflows(&query.namespace), Duration::ZERO).await?;
     let found = find(&all, name, version).ok_or_else(|| unknown(&all, name, version))?;
     Ok(Json(WorkflowDetail::of(found)).into_response())
+}
+
+/// What a pause of a workflow, or its end, led to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WorkflowPause)]
+pub(crate) struct PauseAnswer {
+    name: String,
+    paused: bool,
+    /// Why, for people.
+    reason: Option<String>,
+    since: Option<Instant>,
+    /// How many of its tasks are not over.
+    tasks: usize,
+    /// False if it was so already.
+    changed: bool,
+}
+
+impl PauseAnswer {
+    fn of(answer: WorkflowPaused) -> Self {
+        Self {
+            name: answer.name.to_string(),
+            paused: answer.pause.is_some(),
+            since: answer.pause.as_ref().map(|pause| Instant(pause.since)),
+            reason: answer.pause.map(|pause| pause.reason),
+            tasks: answer.tasks,
+            changed: answer.changed,
+        }
+    }
+}
+
+/// The verbs of a workflow.
+const VERBS: [&str; 2] = ["pause", "resume"];
+
+/// `POST /v1/workflows/{name}:<verb>`.
+pub(crate) async fn act(State(app): State<App>, ask: Ask, body: Body) -> Result<Response, Problem> {
+    let segment = ask.segment("name")?.to_owned();
+    match segment.split_once(':') {
+        Some((name, "pause")) => pause(app, ask, name, body).await,
+        Some((name, "resume")) => resume(app, ask, name, body).await,
+        Some((_, verb)) => {
+            let hint = did_you_mean(verb, VERBS).unwrap_or_else(|| "a workflow takes `:pause` and `:resume`".to_owned());
+            Err(route_unknown(ask.uri.path()).with_hint(hint))
+        }
+        None => {
+            let problem = Problem::new(Code::MethodNotAllowed, "a workflow is changed by a verb after its name")
+                .with_hint("POST /v1/workflows/{name}:pause or :resume; POST /v1/workflows applies a manifest");
+            Err(Problem { allow: Some("GET, HEAD"), ..problem })
+        }
+    }
+}
+
+/// Pauses every task of a workflow, in every version, now and later: open attempts finish, nothing new starts.
+#[utoipa::path(post, path = "/v1/workflows/{name}:pause", tag = "workflows", operation_id = "pause_workflow",
+    params(("name" = String, Path), ("namespace" = Option<String>, Query)),
+    request_body(content = Option<tasks::CancelBody>, content_type = "application/json"),
+    responses(
+        (status = 200, body = PauseAnswer),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "workflow.unknown"),
+    ))]
+async fn pause(app: App, ask: Ask, name: &str, body: Body) -> Result<Response, Problem> {
+    let query = app.query(&ask, &[])?;
+    let name = name.parse().map_err(|_| unknown(&[], name, None))?;
+    let reason = tasks::reason(&app, &ask, body).await?;
+    let answer = app.change(app.operations.pause_workflow(&query.namespace, &name, &reason)).await?;
+    Ok(Json(PauseAnswer::of(answer)).into_response())
+}
+
+/// Lets the tasks of a paused workflow go on.
+#[utoipa::path(post, path = "/v1/workflows/{name}:resume", tag = "workflows", operation_id = "resume_workflow",
+    params(("name" = String, Path), ("namespace" = Option<String>, Query)),
+    responses(
+        (status = 200, body = PauseAnswer),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "workflow.unknown"),
+    ))]
+async fn resume(app: App, ask: Ask, name: &str, body: Body) -> Result<Response, Problem> {
+    let query = app.query(&ask, &[])?;
+    let name = name.parse().map_err(|_| unknown(&[], name, None))?;
+    tasks::reason(&app, &ask, body).await?;
+    let answer = app.change(app.operations.resume_workflow(&query.namespace, &name)).await?;
+    Ok(Json(PauseAnswer::of(answer)).into_response())
 }
 
 fn find<'w>(all: &'w [AppliedWorkflow], name: &str, version: Option<&str>) -> Option<&'w AppliedWorkflow> {

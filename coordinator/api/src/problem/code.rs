@@ -84,6 +84,44 @@ codes! {
     TaskStillRunning = "task.still_running", 409, "The task is still running";
     /// The task succeeded.
     TaskNothingToRetry = "task.nothing_to_retry", 409, "The task has nothing to retry";
+    /// The workflow's identity says that the task exists.
+    TaskDuplicate = "task.duplicate", 409, "The task exists already";
+    /// The task is over or on its way to its end.
+    TaskNotRunning = "task.not_running", 409, "The task is not running";
+    /// The task that started it is paused.
+    TaskParentPaused = "task.parent_paused", 409, "The task's parent is paused";
+    /// Every task of the workflow is paused.
+    WorkflowPaused = "workflow.paused", 409, "The workflow is paused";
+    /// The workflow's deadline has no instant for the input.
+    DeadlineUnknown = "deadline.unknown", 422, "The task's deadline cannot be computed";
+    /// The workflow's identity has no value for the input.
+    IdentityUnknown = "identity.unknown", 422, "The task's identity cannot be computed";
+    /// No such step or item in the task.
+    StepUnknown = "step.unknown", 404, "There is no such step";
+    /// The step does not wait for a person.
+    StepNotHeld = "step.not_held", 409, "The step does not wait for a person";
+    /// No step of the workflow waits for such a signal.
+    SignalUnknown = "signal.unknown", 404, "No step waits for such a signal";
+    /// The signal's payload breaks what the waiting step declares.
+    SignalPayloadViolated = "signal.payload_violated", 422, "The signal's payload does not fit";
+    /// The task keeps as many signals as it may.
+    SignalTooMany = "signal.too_many", 429, "The task keeps too many signals";
+    /// The event's payload breaks what the waiting step declares.
+    EventPayloadViolated = "event.payload_violated", 422, "The event's payload does not fit";
+    /// The namespace keeps as many events as it may.
+    EventTooMany = "event.too_many", 429, "Too many events are kept";
+    /// The step does not wait for a decision.
+    ApprovalNotWaiting = "approval.not_waiting", 409, "The step does not wait for a decision";
+    /// Somebody else is asked.
+    ApprovalNotAssigned = "approval.not_assigned", 403, "Somebody else is asked to decide";
+    /// The form is missing or does not fit.
+    ApprovalFormViolated = "approval.form_violated", 422, "The form does not fit what is asked";
+    /// The supplied result breaks the step's contract.
+    ResultViolated = "result.violated", 422, "The result does not fit the step's contract";
+    /// The payload is not JSON.
+    PayloadNotJson = "payload.not_json", 400, "The payload is not acceptable JSON";
+    /// The payload is above the limit.
+    PayloadTooLarge = "payload.too_large", 413, "The payload is too large";
     /// The URL of a callback is not ours, or its task is not known any more.
     CallbackTokenInvalid = "callback.token_invalid", 404, "The callback's URL was not given out by this coordinator";
     /// The body of a callback says neither result nor error.
@@ -112,7 +150,7 @@ impl Code {
     /// Whether the same request may succeed later, without being changed.
     pub fn is_retryable(self) -> bool {
         match self {
-            Self::CoordinatorBusy | Self::CoordinatorDraining | Self::WaitTooMany | Self::StoreUnreadable | Self::OutcomeUnknown => true,
+            Self::SignalTooMany | Self::EventTooMany | Self::CoordinatorBusy | Self::CoordinatorDraining | Self::WaitTooMany | Self::StoreUnreadable | Self::OutcomeUnknown => true,
             Self::RequestMalformed
             | Self::RequestUnknownField
             | Self::RequestTooLarge
@@ -136,6 +174,23 @@ impl Code {
             | Self::TaskAlreadyFinished
             | Self::TaskStillRunning
             | Self::TaskNothingToRetry
+            | Self::TaskDuplicate
+            | Self::TaskNotRunning
+            | Self::TaskParentPaused
+            | Self::WorkflowPaused
+            | Self::DeadlineUnknown
+            | Self::IdentityUnknown
+            | Self::StepUnknown
+            | Self::StepNotHeld
+            | Self::SignalUnknown
+            | Self::SignalPayloadViolated
+            | Self::EventPayloadViolated
+            | Self::ApprovalNotWaiting
+            | Self::ApprovalNotAssigned
+            | Self::ApprovalFormViolated
+            | Self::ResultViolated
+            | Self::PayloadNotJson
+            | Self::PayloadTooLarge
             | Self::CallbackTokenInvalid
             | Self::CallbackBodyMalformed
             | Self::CallbackBodyTooLarge

@@ -3,8 +3,12 @@
 use super::{Code, Place, Problem};
 use crate::view::Diagnostic;
 use std::time::Duration;
+use tasker_engine::contract::Violation;
 use tasker_engine::payload::InvalidPayload;
-use tasker_runtime::operations::{ApplyError, ChangeError, DrainRefusal, FleetError, SubmitError, Unavailable};
+use tasker_runtime::operations::{
+    ApplyError, ApprovalError, ChangeError, DrainRefusal, EventError, FleetError, ItemsError, ResolveError, SignalError, SubmitError,
+    Unavailable, UnknownStep, WorkflowPauseError,
+};
 
 /// A coordinator that shuts down is usually back, or replaced, after this long.
 const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -51,6 +55,15 @@ impl From<SubmitError> for Problem {
             }
             SubmitError::KeyReused { task, .. } => Self::new(Code::IdempotencyKeyReused, detail)
                 .with_hint(format!("the key belongs to task {task}; use a new key for new content")),
+            SubmitError::NoDeadline { .. } => {
+                Self::new(Code::DeadlineUnknown, detail).with_hint("give the input what the workflow's `deadline` reads")
+            }
+            SubmitError::NoIdentity { .. } => {
+                Self::new(Code::IdentityUnknown, detail).with_hint("give the input what the workflow's `identity` reads")
+            }
+            SubmitError::Duplicate { task, .. } => {
+                Self::new(Code::TaskDuplicate, detail).with_hint(format!("look at it with GET /v1/tasks/{task}"))
+            }
             SubmitError::Limit(_) => Self::new(Code::LimitExceeded, detail),
             SubmitError::Unavailable(unavailable) => unavailable.into(),
         }
@@ -64,9 +77,137 @@ impl From<ChangeError> for Problem {
             ChangeError::UnknownTask(_) => Self::new(Code::TaskUnknown, detail),
             ChangeError::AlreadyFinished(_) => Self::new(Code::TaskAlreadyFinished, detail)
                 .with_hint("a task that is over never changes; `:retry` starts a new one from its kept results"),
+            ChangeError::Ending => Self::new(Code::TaskNotRunning, detail),
+            ChangeError::WorkflowPaused(name) => {
+                Self::new(Code::WorkflowPaused, detail).with_hint(format!("POST /v1/workflows/{name}:resume"))
+            }
+            ChangeError::ParentPaused(task) => Self::new(Code::TaskParentPaused, detail).with_hint(format!("POST /v1/tasks/{task}:resume")),
             ChangeError::StillRunning => Self::new(Code::TaskStillRunning, detail),
             ChangeError::NothingToRetry => Self::new(Code::TaskNothingToRetry, detail),
             ChangeError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<WorkflowPauseError> for Problem {
+    fn from(error: WorkflowPauseError) -> Self {
+        let detail = error.to_string();
+        match error {
+            WorkflowPauseError::UnknownWorkflow { .. } => {
+                Self::new(Code::WorkflowUnknown, detail).with_hint("GET /v1/workflows lists what is known")
+            }
+            WorkflowPauseError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+/// A payload that is no JSON or too large, at the member that held it.
+fn payload(invalid: InvalidPayload, pointer: &str, detail: String) -> Problem {
+    let code = match invalid {
+        InvalidPayload::TooLarge { .. } => Code::PayloadTooLarge,
+        InvalidPayload::NotJson(_) => Code::PayloadNotJson,
+    };
+    Problem { errors: vec![Place::new(pointer, invalid.to_string())], ..Problem::new(code, detail) }
+}
+
+/// The places of violations below a member.
+fn below(pointer: &str, violations: Vec<Violation>) -> Vec<Place> {
+    violations.into_iter().map(|violation| Place::new(format!("{pointer}{}", violation.pointer), violation.message)).collect()
+}
+
+impl From<SignalError> for Problem {
+    fn from(error: SignalError) -> Self {
+        let detail = error.to_string();
+        match error {
+            SignalError::UnknownTask(_) => Self::new(Code::TaskUnknown, detail),
+            SignalError::NotRunning(_) => Self::new(Code::TaskNotRunning, detail),
+            SignalError::UnknownSignal { similar, .. } => {
+                let problem = Self::new(Code::SignalUnknown, detail);
+                match similar {
+                    Some(similar) => problem.with_hint(format!("did you mean `{similar}`?")),
+                    None => problem,
+                }
+            }
+            SignalError::PayloadViolated { violations, .. } => {
+                Self { errors: below("", violations), ..Self::new(Code::SignalPayloadViolated, detail) }
+            }
+            SignalError::TooMany => Self::new(Code::SignalTooMany, detail)
+                .with_retry_after(DRAINING_RETRY_AFTER)
+                .with_hint("the task must reach the steps that wait for them first"),
+            SignalError::Payload(invalid) => payload(invalid, "", detail),
+            SignalError::Limit(_) => Self::new(Code::LimitExceeded, detail),
+            SignalError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<EventError> for Problem {
+    fn from(error: EventError) -> Self {
+        let detail = error.to_string();
+        match error {
+            EventError::PayloadViolated { violations, .. } => {
+                Self { errors: below("/payload", violations), ..Self::new(Code::EventPayloadViolated, detail) }
+            }
+            EventError::TooMany { .. } => Self::new(Code::EventTooMany, detail).with_retry_after(DRAINING_RETRY_AFTER),
+            EventError::Payload(invalid) => payload(invalid, "/payload", detail),
+            EventError::Limit(_) => Self::new(Code::LimitExceeded, detail),
+            EventError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<UnknownStep> for Problem {
+    fn from(error: UnknownStep) -> Self {
+        Self::new(Code::StepUnknown, error.to_string()).with_hint("an item of a fan-out is named like `resize[17]`")
+    }
+}
+
+impl From<ItemsError> for Problem {
+    fn from(error: ItemsError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ItemsError::UnknownTask(_) => Self::new(Code::TaskUnknown, detail),
+            ItemsError::UnknownStep(step) => step.into(),
+            ItemsError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<ApprovalError> for Problem {
+    fn from(error: ApprovalError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ApprovalError::UnknownTask(_) => Self::new(Code::TaskUnknown, detail),
+            ApprovalError::UnknownStep(step) => step.into(),
+            ApprovalError::NotWaiting(_) => {
+                Self::new(Code::ApprovalNotWaiting, detail).with_hint("GET /v1/approvals lists what is to be decided")
+            }
+            ApprovalError::NotAssigned { .. } => {
+                Self::new(Code::ApprovalNotAssigned, detail).with_hint("who decides for a team says so in `role`")
+            }
+            ApprovalError::FormViolated(violations) => {
+                Self { errors: below("/form", violations), ..Self::new(Code::ApprovalFormViolated, detail) }
+            }
+            ApprovalError::Payload(invalid) => payload(invalid, "/form", detail),
+            ApprovalError::Limit(_) => Self::new(Code::LimitExceeded, detail),
+            ApprovalError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
+}
+
+impl From<ResolveError> for Problem {
+    fn from(error: ResolveError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ResolveError::UnknownTask(_) => Self::new(Code::TaskUnknown, detail),
+            ResolveError::UnknownStep(step) => step.into(),
+            ResolveError::NotHeld { .. } => Self::new(Code::StepNotHeld, detail).with_hint("GET /v1/held lists the steps that wait for a person"),
+            ResolveError::ResultViolated { violations, .. } => {
+                Self { errors: below("/result", violations), ..Self::new(Code::ResultViolated, detail) }
+            }
+            ResolveError::Payload(invalid) => payload(invalid, "/result", detail),
+            ResolveError::Limit(_) => Self::new(Code::LimitExceeded, detail),
+            ResolveError::Unavailable(unavailable) => unavailable.into(),
         }
     }
 }

@@ -5,8 +5,11 @@ use crate::instant::Instant;
 use crate::raw::Raw;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use tasker_engine::event::Entry;
-use tasker_engine::{Submission, TaskStatus, Workflow};
+use tasker_engine::event::{Entry, Resolution};
+use tasker_engine::task::{Cause, Wait};
+use tasker_engine::workflow::StepKind;
+use tasker_engine::{StepIndex, Submission, TaskStatus, Timestamp};
+use tasker_runtime::operations::StepNames;
 use tasker_runtime::trace::hex;
 use utoipa::ToSchema;
 
@@ -66,24 +69,74 @@ struct EventData {
     /// `attempt_failed`: when the next attempt may start; absent if this was the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_at: Option<Instant>,
-    /// `cancel_requested`, `task_cancelled`.
+    /// `cancel_requested`, `task_cancelled`, `task_paused`, `task_ending` of a cancelled task; of `step_skipped` one of `condition`, `branch`,
+    /// `join`, `not_needed` and `person`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// `task_accepted` of a child: the task that started it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
+    /// `branch_taken`: the case, or `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<String>,
+    /// `step_fanned_out`: how many items there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<usize>,
+    /// `wait_started`: `signal`, `event`, `sleep` or `approval`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<&'static str>,
+    /// `wait_started`, `signal_received`: the name of the signal or event; of an approval its title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// `wait_started`: the key of the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// `wait_started`: the end of a sleep, the limit of other waits. `deadline_set`: when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Instant>,
+    /// `wait_started` of an approval: who is asked. `approval_escalated`: who is asked as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assignees: Option<Vec<String>>,
+    /// `signal_received`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Raw>,
+    /// `signal_received`, if one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// `approval_commented`, `step_resolved`: who.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    /// `approval_commented`, `step_resolved`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+    /// `step_resolved`: `retry`, `skip`, `supply` or `fail`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolution: Option<&'static str>,
+    /// `fallback_started`: the step that runs in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback: Option<String>,
+    /// `task_ending`: whether what was done is undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compensate: Option<bool>,
 }
 
 impl Event {
-    /// The event at a place of an entry. `workflow` gives the step its name.
-    pub(crate) fn of(workflow: &Workflow, entry: &Entry, place: usize) -> Self {
+    /// The event at a place of an entry. `names` must have seen the task's earlier events, and this entry.
+    pub(crate) fn of(names: &StepNames, entry: &Entry, place: usize) -> Self {
         let event = &entry.events[place];
         Self {
             number: entry.first + place as u64,
             at: Instant(entry.at),
             event: event.name(),
-            step: event.step().map(|step| workflow.step(step).name.to_string()),
+            step: event.step().and_then(|step| name(names, step)),
             attempt: attempt(event),
-            data: data(event),
+            data: data(names, event),
         }
     }
+}
+
+fn name(names: &StepNames, step: StepIndex) -> Option<String> {
+    names.label(step).map(|label| label.to_string())
 }
 
 /// How the task ended, if this is the event that ends it: nothing but a refused reply can follow.
@@ -94,6 +147,25 @@ pub(crate) fn end_of(event: &tasker_engine::Event) -> Option<TaskStatus> {
         E::TaskFailed { .. } => Some(TaskStatus::Failed),
         E::TaskCancelled { .. } => Some(TaskStatus::Cancelled),
         E::TaskAccepted(_)
+        | E::DeadlineSet { .. }
+        | E::StepParked { .. }
+        | E::StepSkipped { .. }
+        | E::BranchTaken { .. }
+        | E::StepFannedOut { .. }
+        | E::StepCollected { .. }
+        | E::WaitStarted { .. }
+        | E::WaitSatisfied { .. }
+        | E::ApprovalReminded { .. }
+        | E::ApprovalEscalated { .. }
+        | E::ApprovalCommented { .. }
+        | E::SignalReceived { .. }
+        | E::FallbackStarted { .. }
+        | E::FallbackTaken { .. }
+        | E::StepHeld { .. }
+        | E::StepResolved { .. }
+        | E::TaskEnding { .. }
+        | E::TaskPaused { .. }
+        | E::TaskResumed
         | E::StepKept { .. }
         | E::StepReady { .. }
         | E::AttemptStarted { .. }
@@ -114,6 +186,25 @@ fn attempt(event: &tasker_engine::Event) -> Option<u32> {
         | E::StepSucceeded { attempt, .. }
         | E::ReplyConflicted { attempt, .. } => Some(attempt.0),
         E::TaskAccepted(_)
+        | E::DeadlineSet { .. }
+        | E::StepParked { .. }
+        | E::StepSkipped { .. }
+        | E::BranchTaken { .. }
+        | E::StepFannedOut { .. }
+        | E::StepCollected { .. }
+        | E::WaitStarted { .. }
+        | E::WaitSatisfied { .. }
+        | E::ApprovalReminded { .. }
+        | E::ApprovalEscalated { .. }
+        | E::ApprovalCommented { .. }
+        | E::SignalReceived { .. }
+        | E::FallbackStarted { .. }
+        | E::FallbackTaken { .. }
+        | E::StepHeld { .. }
+        | E::StepResolved { .. }
+        | E::TaskEnding { .. }
+        | E::TaskPaused { .. }
+        | E::TaskResumed
         | E::StepKept { .. }
         | E::StepReady { .. }
         | E::StepFailed { .. }
@@ -125,15 +216,54 @@ fn attempt(event: &tasker_engine::Event) -> Option<u32> {
     }
 }
 
-fn data(event: &tasker_engine::Event) -> EventData {
+fn data(names: &StepNames, event: &tasker_engine::Event) -> EventData {
     use tasker_engine::Event as E;
     let none = EventData::default();
     match event {
         E::TaskAccepted(submission) => accepted(submission),
-        E::StepKept { result, .. } | E::StepSucceeded { result, .. } | E::TaskSucceeded { result } => {
+        E::StepKept { result, .. } | E::StepSucceeded { result, .. } | E::WaitSatisfied { result, .. } | E::TaskSucceeded { result } => {
             EventData { result: Some(Raw::of(result)), ..none }
         }
-        E::StepReady { .. } | E::StepCancelled { .. } => none,
+        E::StepReady { .. }
+        | E::StepParked { .. }
+        | E::StepCollected { .. }
+        | E::ApprovalReminded { .. }
+        | E::FallbackTaken { .. }
+        | E::StepCancelled { .. }
+        | E::TaskResumed => none,
+        E::DeadlineSet { at } => EventData { until: Some(Instant(*at)), ..none },
+        E::StepSkipped { reason, .. } => EventData { reason: Some(reason.as_str().to_owned()), ..none },
+        E::BranchTaken { step, branch } => match &names.workflow().step(*step).kind {
+            StepKind::Switch(switch) => EventData { branch: Some(switch.branch_name(*branch).to_owned()), ..none },
+            _ => none,
+        },
+        E::StepFannedOut { items, .. } => EventData { items: Some(items.len()), ..none },
+        E::WaitStarted { wait, until, .. } => waits(wait, *until),
+        E::ApprovalEscalated { to, .. } => EventData { assignees: Some(to.clone()), ..none },
+        E::ApprovalCommented { by, comment, .. } => EventData { by: Some(by.clone()), comment: Some(comment.clone()), ..none },
+        E::SignalReceived { name, payload, id } => {
+            EventData { name: Some(name.clone()), payload: Some(Raw::of(payload)), id: id.clone(), ..none }
+        }
+        E::FallbackStarted { to, failure, .. } => {
+            EventData { fallback: name(names, *to), failure: Some(FailureDetail::of(failure)), ..none }
+        }
+        E::StepResolved { resolution, by, comment, .. } => EventData {
+            resolution: Some(resolution.as_str()),
+            by: Some(by.clone()),
+            comment: comment.clone(),
+            result: match resolution {
+                Resolution::Supply(result) => Some(Raw::of(result)),
+                Resolution::Retry | Resolution::Skip | Resolution::Fail => None,
+            },
+            ..none
+        },
+        E::TaskEnding { cause, compensate } => match cause {
+            Cause::Failed { failure, .. } => {
+                EventData { failure: Some(FailureDetail::of(failure)), compensate: Some(*compensate), ..none }
+            }
+            Cause::Cancelled { reason } => EventData { reason: Some(reason.clone()), compensate: Some(*compensate), ..none },
+        },
+        E::TaskPaused { reason } => EventData { reason: Some(reason.clone()), ..none },
         E::AttemptStarted { target, contract, deadline, .. } => EventData {
             worker: Some(worker(target)),
             contract: contract.map(|digest| digest.to_string()),
@@ -146,9 +276,19 @@ fn data(event: &tasker_engine::Event) -> EventData {
             retry_at: retry_at.map(Instant),
             ..none
         },
-        E::StepFailed { failure, .. } | E::TaskFailed { failure, .. } => EventData { failure: Some(FailureDetail::of(failure)), ..none },
+        E::StepFailed { failure, .. } | E::StepHeld { failure, .. } | E::TaskFailed { failure, .. } => EventData { failure: Some(FailureDetail::of(failure)), ..none },
         E::ReplyConflicted { reply, .. } => EventData { reply: Some(reply.to_string()), ..none },
         E::CancelRequested { reason } | E::TaskCancelled { reason } => EventData { reason: Some(reason.clone()), ..none },
+    }
+}
+
+fn waits(wait: &Wait, until: Option<Timestamp>) -> EventData {
+    let common = EventData { waits_for: Some(wait.as_str()), until: until.map(Instant), ..EventData::default() };
+    match wait {
+        Wait::Signal { name } => EventData { name: Some(name.clone()), ..common },
+        Wait::Event { name, key } => EventData { name: Some(name.clone()), key: Some(key.clone()), ..common },
+        Wait::Sleep => common,
+        Wait::Approval { title, assignees, .. } => EventData { name: Some(title.clone()), assignees: Some(assignees.clone()), ..common },
     }
 }
 
@@ -160,6 +300,7 @@ fn accepted(submission: &Submission) -> EventData {
         idempotency_key: submission.idempotency_key.clone(),
         origin: submission.origin.map(|origin| origin.to_string()),
         trace_id: Some(hex(&submission.trace.trace_id)),
+        parent: submission.parent.map(|parent| parent.task.to_string()),
         ..EventData::default()
     }
 }
@@ -172,9 +313,10 @@ mod tests {
     #[test]
     fn every_kind_of_event_is_written_with_its_own_fields_and_without_tokens() {
         let (workflow, entries) = sample::history();
+        let names = StepNames::new(workflow);
         let lines: Vec<String> = entries
             .iter()
-            .flat_map(|entry| (0..entry.events.len()).map(|place| Event::of(&workflow, entry, place)))
+            .flat_map(|entry| (0..entry.events.len()).map(|place| Event::of(&names, entry, place)))
             .map(|event| serde_json::to_string(&event).expect("writes"))
             .collect();
         assert!(!lines.iter().any(|line| line.contains("token")));
@@ -184,8 +326,9 @@ mod tests {
     #[test]
     fn the_numbers_of_a_history_have_no_gap() {
         let (workflow, entries) = sample::history();
+        let names = StepNames::new(workflow);
         let numbers: Vec<u64> =
-            entries.iter().flat_map(|entry| (0..entry.events.len()).map(|place| Event::of(&workflow, entry, place).number)).collect();
+            entries.iter().flat_map(|entry| (0..entry.events.len()).map(|place| Event::of(&names, entry, place).number)).collect();
         assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
     }
 }

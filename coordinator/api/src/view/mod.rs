@@ -8,7 +8,7 @@ mod workflow;
 
 pub(crate) use event::{Event, end_of};
 pub(crate) use registry::{CapabilityDetail, SystemDetail, WorkerDetail};
-pub(crate) use task::{TaskDetail, TaskResult, TaskSummary};
+pub(crate) use task::{FailureDetail, TaskDetail, TaskResult, TaskSummary};
 pub(crate) use timeline::Timeline;
 pub use workflow::Diagnostic;
 pub(crate) use workflow::{Applied, WorkflowDetail, WorkflowSummary};

@@ -4,10 +4,11 @@ use crate::instant::{Instant, millis};
 use crate::raw::Raw;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use tasker_engine::task::{StepProgress, StepState};
-use tasker_engine::{Failure, StepIndex, Target, Task, TaskId, Timestamp};
+use tasker_engine::task::{Cause, Ending, StepProgress, StepState, Wait, Waiting};
+use tasker_engine::workflow::StepKind;
+use tasker_engine::{Failure, StepIndex, Target, Task, TaskId, TaskStatus, Timestamp};
 use tasker_runtime::operations::TaskView;
-use tasker_runtime::port::store::TaskRow;
+use tasker_runtime::port::store::{TaskRow, WaitingFor};
 use tasker_runtime::trace::hex;
 use utoipa::ToSchema;
 
@@ -31,6 +32,11 @@ pub(crate) struct TaskSummary {
     /// Attempts beyond the first, over all steps.
     retries: u32,
     labels: BTreeMap<String, String>,
+    /// The task that started it.
+    #[schema(value_type = Option<String>)]
+    parent: Option<TaskId>,
+    /// What it waits for that no worker brings: `approval`, `held`, `signal`, `event`, `sleep`, `paused`.
+    waiting: Vec<&'static str>,
 }
 
 impl TaskSummary {
@@ -47,6 +53,8 @@ impl TaskSummary {
             failed_step: row.failed_step,
             retries: row.retries,
             labels: row.labels,
+            parent: row.parent,
+            waiting: row.waiting.into_iter().map(WaitingFor::as_str).collect(),
         }
     }
 }
@@ -82,7 +90,7 @@ impl FailureDetail {
 
     fn of_task(task: &Task) -> Option<Self> {
         let (step, failure) = task.failure.as_ref()?;
-        let step = step.map(|step| task.workflow.step(step).name.to_string());
+        let step = step.map(|step| task.label(step).to_string());
         Some(Self { step, ..Self::of(failure) })
     }
 }
@@ -116,10 +124,80 @@ pub(crate) struct TaskDetail {
     finished_at: Option<Instant>,
     /// From acceptance to the end; null while the task runs.
     duration_ms: Option<u64>,
+    /// The instant by which it must end, if its workflow computes one.
+    deadline: Option<Instant>,
+    /// What is done before it ends otherwise than well; null while it goes forward.
+    ending: Option<EndingDetail>,
+    /// Why and since when it starts nothing new; null if it is not paused.
+    paused: Option<PauseDetail>,
+    /// The same for its whole workflow.
+    workflow_paused: Option<PauseDetail>,
+    /// The task and step that started it.
+    parent: Option<ParentDetail>,
+    /// The tasks that its steps started; the latest hundred.
+    children: Vec<ChildDetail>,
+    /// How many signals it keeps for later, by name.
+    signals_kept: BTreeMap<String, usize>,
     /// How many events the task has.
     events: u64,
     /// In the order of the manifest.
     steps: Vec<StepDetail>,
+}
+
+/// A task on its way to its end.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TaskEnding)]
+pub(crate) struct EndingDetail {
+    /// `failed` or `cancelled`: what it will be.
+    cause: &'static str,
+    /// Why it failed.
+    failure: Option<FailureDetail>,
+    /// Why it was cancelled.
+    reason: Option<String>,
+    /// Whether what was done is undone.
+    compensate: bool,
+    since: Instant,
+}
+
+/// A pause.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Pause)]
+pub(crate) struct PauseDetail {
+    pub(super) reason: String,
+    pub(super) since: Instant,
+}
+
+/// Who started a child task.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ParentTask)]
+pub(crate) struct ParentDetail {
+    #[schema(value_type = String)]
+    task: TaskId,
+    /// Whether nobody waits for the child.
+    detached: bool,
+}
+
+/// A child task.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChildTask)]
+pub(crate) struct ChildDetail {
+    #[schema(value_type = String)]
+    task: TaskId,
+    /// The step, or item, that started it.
+    step: String,
+    detached: bool,
+    /// Null if it is not at hand: ask for the task itself.
+    status: Option<&'static str>,
+}
+
+impl EndingDetail {
+    fn of(ending: &Ending) -> Self {
+        let (cause, failure, reason) = match &ending.cause {
+            Cause::Failed { failure, .. } => ("failed", Some(FailureDetail::of(failure)), None),
+            Cause::Cancelled { reason } => ("cancelled", None, Some(reason.clone())),
+        };
+        Self { cause, failure, reason, compensate: ending.compensate, since: Instant(ending.since) }
+    }
 }
 
 impl TaskDetail {
@@ -143,6 +221,25 @@ impl TaskDetail {
             accepted_at: Instant(task.accepted_at),
             finished_at: task.finished_at.map(Instant),
             duration_ms: task.finished_at.map(|end| millis(end.since(task.accepted_at))),
+            deadline: task.deadline.map(Instant),
+            ending: task.ending.as_ref().map(EndingDetail::of),
+            paused: task.paused.as_ref().map(|paused| PauseDetail { reason: paused.reason.clone(), since: Instant(paused.since) }),
+            workflow_paused: view
+                .workflow_pause
+                .as_ref()
+                .map(|pause| PauseDetail { reason: pause.reason.clone(), since: Instant(pause.since) }),
+            parent: task.submission.parent.map(|parent| ParentDetail { task: parent.task, detached: parent.detached }),
+            children: view
+                .children
+                .iter()
+                .map(|child| ChildDetail {
+                    task: child.task,
+                    step: child.step.to_string(),
+                    detached: child.detached,
+                    status: child.status.map(TaskStatus::as_str),
+                })
+                .collect(),
+            signals_kept: task.signals.iter().map(|(name, kept)| (name.clone(), kept.len())).collect(),
             events: task.events,
             steps: task.workflow.indexes().map(|step| StepDetail::of(view, step)).collect(),
         }
@@ -153,11 +250,27 @@ impl TaskDetail {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StepDetail {
     name: String,
-    system: String,
-    capability: String,
+    /// `call`, `child`, `wait`, `sleep`, `approval` or `switch`; more may come.
+    kind: &'static str,
+    /// `forward`, or the purpose for which a handler runs: `compensation`, `fallback` or `on_failure`.
+    role: &'static str,
+    /// Who is asked; null unless it is a call.
+    system: Option<String>,
+    capability: Option<String>,
     depends_on: Vec<String>,
-    /// `pending`, `ready`, `running`, `backing_off`, `succeeded`, `failed` or `cancelled`; more may come.
+    /// `pending`, `standby`, `parked`, `ready`, `running`, `backing_off`, `waiting`, `fanned_out`, `falling_back`, `held`, `succeeded`,
+    /// `failed`, `skipped` or `cancelled`; more may come.
     state: &'static str,
+    /// Why it was skipped: `condition`, `branch`, `join`, `not_needed` or `person`.
+    skipped: Option<&'static str>,
+    /// What it waits for from outside.
+    waiting: Option<WaitDetail>,
+    /// How far its items are, if it is a fan-out that has begun.
+    items: Option<ItemsDetail>,
+    /// The step that runs in its place.
+    fallback: Option<String>,
+    /// The branch that a switch took.
+    branch: Option<String>,
     /// The newest attempt; 0 before the first.
     attempt: u32,
     attempts_max: u32,
@@ -169,7 +282,7 @@ pub(crate) struct StepDetail {
     finished_at: Option<Instant>,
     /// When the next attempt may start, while it backs off.
     next_attempt_at: Option<Instant>,
-    /// Who ran the newest attempt: a worker's session, or `responders`.
+    /// Who ran the newest attempt: a worker's session, `responders`, `http`, or the id of a child task.
     worker: Option<String>,
     /// What the running attempt said last about how far it is.
     progress: Option<Raw>,
@@ -179,10 +292,78 @@ pub(crate) struct StepDetail {
     attempts: Vec<AttemptDetail>,
 }
 
+/// What a step waits for: a signal, an event, time, or a person.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StepWait)]
+pub(crate) struct WaitDetail {
+    /// `signal`, `event`, `sleep` or `approval`.
+    r#for: &'static str,
+    /// The name of the signal or event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// The key of the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// Of an approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    /// Who is asked; empty: anybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assignees: Option<Vec<String>>,
+    since: Instant,
+    /// The end of a sleep, the time limit of everything else.
+    until: Option<Instant>,
+    /// How often the assignees were reminded.
+    reminded: u32,
+    escalated_at: Option<Instant>,
+}
+
+/// The items of a fan-out, counted.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StepItems)]
+pub(crate) struct ItemsDetail {
+    count: u32,
+    /// At work now.
+    working: u32,
+    /// Over, however.
+    over: u32,
+    succeeded: u32,
+    failed: u32,
+}
+
+impl WaitDetail {
+    pub(super) fn of(waiting: &Waiting) -> Self {
+        let (mut name, mut key, mut title, mut description, mut assignees) = (None, None, None, None, None);
+        match &waiting.wait {
+            Wait::Signal { name: signal } => name = Some(signal.clone()),
+            Wait::Event { name: event, key: of } => (name, key) = (Some(event.clone()), Some(of.clone())),
+            Wait::Sleep => {}
+            Wait::Approval { title: line, description: more, assignees: asked } => {
+                (title, description, assignees) = (Some(line.clone()), more.clone(), Some(asked.clone()));
+            }
+        }
+        Self {
+            r#for: waiting.wait.as_str(),
+            name,
+            key,
+            title,
+            description,
+            assignees,
+            since: Instant(waiting.since),
+            until: waiting.until.map(Instant),
+            reminded: waiting.reminded,
+            escalated_at: waiting.escalated_at.map(Instant),
+        }
+    }
+}
+
 impl StepDetail {
-    fn of(view: &TaskView, index: StepIndex) -> Self {
+    /// A step, or an item of its fan-out.
+    pub(crate) fn of(view: &TaskView, index: StepIndex) -> Self {
         let task = &view.task;
-        let step = task.workflow.step(index);
+        let step = task.definition(index);
         let progress = task.progress(index);
         let attempts = attempts(progress);
         let next_attempt_at = match &progress.state {
@@ -190,13 +371,38 @@ impl StepDetail {
             _ => None,
         };
         let failure = match &progress.state {
-            StepState::Failed { failure, .. } => Some(FailureDetail::of(failure)),
+            StepState::Failed { failure, .. } | StepState::Held { failure, .. } | StepState::FallingBack { failure, .. } => {
+                Some(FailureDetail::of(failure))
+            }
             _ => None,
         };
+        let items = progress.fan.as_ref().map(|fan| ItemsDetail {
+            count: fan.count,
+            working: fan.working,
+            over: fan.over,
+            succeeded: fan.succeeded,
+            failed: fan.failed,
+        });
+        let branch = match &step.kind {
+            StepKind::Switch(switch) => task.branch_taken(index).map(|branch| switch.branch_name(branch).to_owned()),
+            _ => None,
+        };
+        let (skipped, fallback) = match &progress.state {
+            StepState::Skipped { reason, .. } => (Some(reason.as_str()), None),
+            StepState::FallingBack { to, .. } => (None, Some(task.label(*to).to_string())),
+            _ => (None, None),
+        };
         Self {
-            name: step.name.to_string(),
-            system: step.system.to_string(),
-            capability: step.capability.to_string(),
+            name: task.label(index).to_string(),
+            kind: step.kind.as_str(),
+            role: step.role.as_str(),
+            skipped,
+            waiting: task.waiting(index).map(WaitDetail::of),
+            items,
+            fallback,
+            branch,
+            system: step.system().map(ToString::to_string),
+            capability: step.capability().map(ToString::to_string),
             depends_on: step.depends_on.iter().map(|index| task.workflow.step(*index).name.to_string()).collect(),
             state: progress.state.as_str(),
             attempt: attempts.last().map_or(0, |attempt| attempt.attempt),
@@ -218,7 +424,7 @@ impl StepDetail {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AttemptDetail {
     pub(super) attempt: u32,
-    /// A worker's session, or `responders`.
+    /// A worker's session, `responders`, `http`, or the id of a child task.
     pub(super) worker: String,
     pub(super) started_at: Instant,
     pub(super) finished_at: Option<Instant>,
@@ -267,13 +473,27 @@ pub(super) fn worker(target: &Target) -> String {
     match target {
         Target::Session(session) => session.to_string(),
         Target::Responders => "responders".to_owned(),
+        Target::Http => "http".to_owned(),
+        Target::Child(task) => task.to_string(),
     }
 }
 
 fn ended(progress: &StepProgress) -> Option<Timestamp> {
     match &progress.state {
-        StepState::Pending | StepState::Ready { .. } | StepState::Running(_) | StepState::BackingOff { .. } => None,
-        StepState::Succeeded { at, .. } | StepState::Failed { at, .. } | StepState::Cancelled { at } => Some(*at),
+        StepState::Pending
+        | StepState::Standby
+        | StepState::Parked
+        | StepState::Ready { .. }
+        | StepState::Running(_)
+        | StepState::BackingOff { .. }
+        | StepState::Waiting(_)
+        | StepState::FannedOut
+        | StepState::FallingBack { .. }
+        | StepState::Held { .. } => None,
+        StepState::Succeeded { at, .. }
+        | StepState::Failed { at, .. }
+        | StepState::Skipped { at, .. }
+        | StepState::Cancelled { at } => Some(*at),
     }
 }
 

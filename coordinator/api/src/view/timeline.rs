@@ -24,8 +24,10 @@ pub(crate) struct Timeline {
 #[schema(as = TimelineRow)]
 struct Row {
     step: String,
-    system: String,
-    capability: String,
+    /// `call`, `child`, `wait`, `sleep`, `approval` or `switch`.
+    kind: &'static str,
+    system: Option<String>,
+    capability: Option<String>,
     state: &'static str,
     /// From ready to the first attempt, or until now or the end of the task if no attempt started; null if the step was never ready.
     waited_ms: Option<u64>,
@@ -83,8 +85,9 @@ fn row(task: &Task, index: StepIndex, now: Timestamp) -> Row {
     let waited_until = bars.first().map_or(task.finished_at.unwrap_or(now), |bar| bar.started_at.0);
     Row {
         step: step.name.to_string(),
-        system: step.system.to_string(),
-        capability: step.capability.to_string(),
+        kind: step.kind.as_str(),
+        system: step.system().map(ToString::to_string),
+        capability: step.capability().map(ToString::to_string),
         state: progress.state.as_str(),
         waited_ms: progress.first_ready_at.map(|ready| millis(waited_until.since(ready))),
         attempts: bars,

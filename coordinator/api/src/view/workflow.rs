@@ -1,11 +1,12 @@
 //! Workflows and what the manifest checker says about them.
 
+use super::task::PauseDetail;
 use crate::instant::{Instant, millis};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use tasker_engine::Workflow;
 use tasker_engine::retry::{Backoff, Jitter, RetryPolicy};
-use tasker_engine::workflow::{Step, Timeouts};
+use tasker_engine::workflow::{Join, Step, Timeouts};
 use tasker_runtime::operations::{self, AppliedWorkflow};
 use utoipa::ToSchema;
 
@@ -93,12 +94,14 @@ pub(crate) struct WorkflowSummary {
     applied_at: Instant,
     /// Whether new tasks run this version unless they name another.
     current: bool,
+    /// Why and since when its tasks, of every version, start nothing new.
+    paused: Option<PauseDetail>,
 }
 
 impl WorkflowSummary {
     pub(crate) fn of(applied: &AppliedWorkflow) -> Self {
         let workflow = &applied.workflow;
-        let systems: BTreeSet<&str> = workflow.steps.iter().map(|step| step.system.as_str()).collect();
+        let systems: BTreeSet<&str> = workflow.steps.iter().filter_map(|step| Some(step.system()?.as_str())).collect();
         Self {
             name: workflow.name.to_string(),
             version: workflow.version.to_string(),
@@ -108,6 +111,7 @@ impl WorkflowSummary {
             systems: systems.into_iter().map(str::to_owned).collect(),
             applied_at: Instant(applied.applied_at),
             current: applied.current,
+            paused: applied.pause.as_ref().map(|pause| PauseDetail { reason: pause.reason.clone(), since: Instant(pause.since) }),
         }
     }
 }
@@ -139,9 +143,22 @@ impl WorkflowDetail {
 #[schema(as = WorkflowStep)]
 struct Node {
     name: String,
-    system: String,
-    capability: String,
+    /// `call`, `child`, `wait`, `sleep`, `approval` or `switch`; more may come.
+    kind: &'static str,
+    /// `forward`, `compensation`, `fallback` or `on_failure`.
+    role: &'static str,
+    /// Who is asked; null unless it is a call.
+    system: Option<String>,
+    capability: Option<String>,
     depends_on: Vec<String>,
+    /// `all`, `any`, `done`, `first` or `at_least`.
+    join: &'static str,
+    /// Its condition, as written.
+    when: Option<String>,
+    /// Whether it works on the items of a list.
+    fans_out: bool,
+    /// The handler that undoes it.
+    compensate: Option<String>,
     retry: Retry,
     timeouts: Limits,
 }
@@ -150,8 +167,20 @@ impl Node {
     fn of(workflow: &Workflow, step: &Step) -> Self {
         Self {
             name: step.name.to_string(),
-            system: step.system.to_string(),
-            capability: step.capability.to_string(),
+            kind: step.kind.as_str(),
+            role: step.role.as_str(),
+            system: step.system().map(ToString::to_string),
+            capability: step.capability().map(ToString::to_string),
+            join: match step.join {
+                Join::All => "all",
+                Join::Any => "any",
+                Join::Done => "done",
+                Join::AtLeast { count: 1, .. } => "first",
+                Join::AtLeast { .. } => "at_least",
+            },
+            when: step.when.as_ref().map(|when| when.source().to_owned()),
+            fans_out: step.for_each.is_some(),
+            compensate: step.compensate.map(|handler| workflow.step(handler).name.to_string()),
             depends_on: step.depends_on.iter().map(|index| workflow.step(*index).name.to_string()).collect(),
             retry: Retry::of(&step.retry),
             timeouts: Limits::of(step.timeouts),

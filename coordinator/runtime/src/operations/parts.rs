@@ -58,6 +58,11 @@ impl StepNames {
         Self { next: workflow.steps.len() as u32, fans: Vec::new(), workflow }
     }
 
+    /// The workflow whose steps these are.
+    pub fn workflow(&self) -> &Workflow {
+        &self.workflow
+    }
+
     /// Sees a task's events, in their order and each once.
     pub fn note(&mut self, entry: &Entry) {
         for event in &entry.events {
