@@ -162,7 +162,7 @@ pub fn check(source: &str, file: &str, namespace: &Namespace) -> Checked {
 fn build(draft: &Draft, namespace: &Namespace, report: &mut Report<'_>) -> Option<Manifest> {
     let manifest = assemble(draft, namespace)?;
     let steps = draft.steps.iter().map(|step| StepParts { node: &step.node, place: step.place, slots: &step.slots });
-    let parts = Parts { workflow: &manifest.workflow, systems: &manifest.systems, own: &draft.slots, steps: steps.collect() };
+    let parts = Parts { workflow: &manifest.workflow, own: &draft.slots, steps: steps.collect() };
     reach::check(&parts, report);
     dataflow::check(&parts, report);
     typing::check(&parts, report);

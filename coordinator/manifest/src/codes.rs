@@ -62,6 +62,7 @@ codes! {
     BAD_SCHEMA = Error "manifest.bad_schema": "A schema is not an acceptable JSON Schema 2020-12.";
     BAD_PATH = Error "manifest.bad_path": "The path of a capability over HTTP is not acceptable.";
     BAD_CONSTRAINT = Error "manifest.bad_constraint": "A version constraint cannot be read, or nothing can fulfil it.";
+    QUERY_NOT_SCALAR = Error "manifest.query_not_scalar": "An input that travels as a query has a list or an object in it.";
     TRANSPORT_WITHOUT_URL = Error "manifest.transport_without_url": "A system is to be called over HTTP, but has no address.";
     TRANSPORT_CONFLICT = Error "manifest.transport_conflict": "A field can have no effect with the way the system is reached.";
     TOO_MANY_SCHEMAS = Error "manifest.too_many_schemas": "The schemas of the manifest are too large together.";

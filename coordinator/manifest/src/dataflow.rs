@@ -10,7 +10,8 @@ use tasker_engine::workflow::Step;
 
 /// Reports steps that declare a result with fields and have dependants, while no expression anywhere reads anything of them.
 ///
-/// A call without `input` gets the results of its dependencies beside the task's input, so a step with such a dependant is left alone.
+/// Only calls and child tasks that say what their input is count as dependants that should have read it. A call without `input` gets the
+/// results of its dependencies beside the task's input; waiting for something after asking for it is an order that means something.
 pub(crate) fn check(parts: &Parts<'_>, report: &mut Report<'_>) {
     let workflow = parts.workflow;
     let expressions = parts.slots().flat_map(|(_, slot)| &slot.mapping.expressions);
@@ -20,8 +21,8 @@ pub(crate) fn check(parts: &Parts<'_>, report: &mut Report<'_>) {
         if !has_fields(step) || read.contains(step.name.as_str()) {
             continue;
         }
-        let takes_all = |index: &StepIndex| workflow.step(*index).call().is_some() && workflow.step(*index).input.is_none();
-        if step.successors.iter().chain(&step.compensate).any(takes_all) {
+        let says = |index: &StepIndex| workflow.step(*index).is_work() && workflow.step(*index).input.is_some();
+        if !step.successors.iter().chain(&step.compensate).all(says) {
             continue;
         }
         let Some(dependant) = step.successors.first() else { continue };

@@ -33,8 +33,6 @@ pub(crate) struct Located {
     pub expression: Expression,
     /// The text between the braces.
     pub place: Place,
-    /// The JSON pointer, within the mapping, of the text that holds it.
-    pub pointer: String,
 }
 
 /// Compiles mappings within one manifest's budget.
@@ -101,44 +99,31 @@ impl Mappings {
 
     fn compile_whole(&mut self, node: &Node, report: &mut Report<'_>) -> Option<Mapping> {
         let mut expressions = Vec::new();
-        let template = self.compile(node, &mut String::new(), &mut expressions, report)?;
+        let template = self.compile(node, &mut expressions, report)?;
         Some(Mapping { template, expressions })
     }
 
     /// Compiles everything below a node, also after a first problem, so that all of them are reported.
-    fn compile(&mut self, node: &Node, pointer: &mut String, found: &mut Vec<Located>, report: &mut Report<'_>) -> Option<Template> {
+    fn compile(&mut self, node: &Node, found: &mut Vec<Located>, report: &mut Report<'_>) -> Option<Template> {
         match &node.kind {
             Kind::Null => Some(Template::Literal(Value::Null)),
             Kind::Bool(flag) => Some(Template::Literal(Value::Bool(*flag))),
             Kind::Number(number, _) => Some(Template::Literal(Value::Number(number.clone()))),
-            Kind::Text(text) => self.compile_text(node, text, pointer, found, report),
+            Kind::Text(text) => self.compile_text(node, text, found, report),
             Kind::List(items) => {
-                let mut compiled = Vec::with_capacity(items.len());
-                for (place, item) in items.iter().enumerate() {
-                    compiled.push(below(pointer, &place.to_string(), |pointer| self.compile(item, pointer, found, report)));
-                }
+                let compiled: Vec<_> = items.iter().map(|item| self.compile(item, found, report)).collect();
                 Some(Template::List(compiled.into_iter().collect::<Option<_>>()?))
             }
             Kind::Map(entries) => {
-                let mut compiled = Vec::with_capacity(entries.len());
-                for (key, value) in entries {
-                    let template = below(pointer, &key.text, |pointer| self.compile(value, pointer, found, report));
-                    compiled.push(template.map(|template| (key.text.clone(), template)));
-                }
+                let compiled: Vec<_> =
+                    entries.iter().map(|(key, value)| Some((key.text.clone(), self.compile(value, found, report)?))).collect();
                 Some(Template::Object(compiled.into_iter().collect::<Option<_>>()?))
             }
             Kind::Invalid => None,
         }
     }
 
-    fn compile_text(
-        &mut self,
-        node: &Node,
-        text: &str,
-        pointer: &str,
-        found: &mut Vec<Located>,
-        report: &mut Report<'_>,
-    ) -> Option<Template> {
+    fn compile_text(&mut self, node: &Node, text: &str, found: &mut Vec<Located>, report: &mut Report<'_>) -> Option<Template> {
         if !text.contains("${") {
             return Some(Template::Literal(Value::String(text.to_owned())));
         }
@@ -153,7 +138,7 @@ impl Mappings {
         };
         for (place, expression) in expressions_of(&template).enumerate() {
             let place = places.get(place).copied().unwrap_or(node.place);
-            found.push(Located { expression: expression.clone(), place, pointer: pointer.to_owned() });
+            found.push(Located { expression: expression.clone(), place });
         }
         Some(template)
     }
@@ -211,16 +196,6 @@ impl Mappings {
         report.add(problem.hint("let a step compute what is large, or split the workflow"));
         None
     }
-}
-
-/// Does something one level further down a JSON pointer.
-fn below<T>(pointer: &mut String, name: &str, inner: impl FnOnce(&mut String) -> T) -> T {
-    let length = pointer.len();
-    pointer.push('/');
-    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
-    let result = inner(pointer);
-    pointer.truncate(length);
-    result
 }
 
 /// The expressions of one text.

@@ -95,12 +95,6 @@ fn reached(workflow: &Workflow, step: StepIndex, demands: &[Demands]) -> Result<
             narrow(&mut found, Demand { switch, cases: cases.into_iter().collect(), by: step })?;
         }
     }
-    if let StepKind::Switch(switch) = &definition.kind
-        && let Some(value) = constant(&switch.on)
-    {
-        let taken: Rc<[u32]> = switch.branch_of(&value).into_iter().collect();
-        narrow(&mut found, Demand { switch: step, cases: taken, by: step })?;
-    }
     Ok(Some(found))
 }
 
@@ -150,12 +144,11 @@ fn explain(workflow: &Workflow, step: StepIndex, conflict: &Conflict, place: Pla
         several => format!("one of {} cases", several.len()),
     };
     let demands = |demand: &Demand| match demand.by {
-        by if by == now.switch => format!("`{}` always takes {}", name(by), cases(demand)),
         by if by == step => format!("it is in {} of `{}` itself", cases(demand), name(demand.switch)),
         by => format!("`{}` runs only in {} of `{}`", name(by), cases(demand), name(demand.switch)),
     };
     let why = format!("{}, and {}", demands(before), demands(now));
-    let hint = match [before.by, now.by].iter().any(|by| *by == step || *by == now.switch) {
+    let hint = match before.by == step || now.by == step {
         true => "name it in a case that can be taken together with what it depends on",
         false => "say `join: any` if one of the dependencies is enough, or `join: done` if none is needed",
     };

@@ -60,6 +60,8 @@ pub(crate) struct Report<'s> {
     diagnostics: Vec<Diagnostic>,
     seen: HashSet<(&'static str, usize, String)>,
     failed: bool,
+    /// How many of the diagnostics are errors.
+    errors: usize,
     dropped: usize,
     /// How many more names may be compared to suggest one.
     pub(crate) comparisons_left: usize,
@@ -74,7 +76,16 @@ const COMPARISONS_MAX: usize = 20_000;
 
 impl<'s> Report<'s> {
     pub fn new(source: &'s str, file: &'s str) -> Self {
-        Self { source, file, diagnostics: Vec::new(), seen: HashSet::new(), failed: false, dropped: 0, comparisons_left: COMPARISONS_MAX }
+        Self {
+            source,
+            file,
+            diagnostics: Vec::new(),
+            seen: HashSet::new(),
+            failed: false,
+            errors: 0,
+            dropped: 0,
+            comparisons_left: COMPARISONS_MAX,
+        }
     }
 
     pub fn source(&self) -> &'s str {
@@ -88,7 +99,23 @@ impl<'s> Report<'s> {
 
     /// Whether further problems are only counted, so that work on their wording is wasted.
     pub fn is_full(&self) -> bool {
-        self.diagnostics.len() >= DIAGNOSTICS_MAX
+        self.errors >= DIAGNOSTICS_MAX
+    }
+
+    /// Makes room for a problem; an error takes the place of the last remark that is none. Says whether there is room.
+    fn make_room(&mut self, severity: Severity) -> bool {
+        if self.diagnostics.len() < DIAGNOSTICS_MAX {
+            return true;
+        }
+        self.dropped += 1;
+        let last = self.diagnostics.iter().rposition(|diagnostic| diagnostic.severity != Severity::Error);
+        match last.filter(|_| severity == Severity::Error) {
+            Some(remark) => {
+                self.diagnostics.remove(remark);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Adds a problem, unless it was reported before: a node that is reached through many aliases is wrong once.
@@ -100,9 +127,11 @@ impl<'s> Report<'s> {
         }
         let Problem { code, place, message, hint, fix } = problem;
         let message: String = message.chars().take(MESSAGE_MAX).collect();
-        if !self.seen.insert((code.code, place.start, message.clone())) {
+        if self.seen.contains(&(code.code, place.start, message.clone())) || !self.make_room(code.severity) {
             return;
         }
+        self.seen.insert((code.code, place.start, message.clone()));
+        self.errors += usize::from(code.severity == Severity::Error);
         let (before, after) = self.source.split_at(floor(self.source, place.start));
         let first = before.rfind(['\n', '\r']).map_or(0, |end| end + 1);
         let rest = after.find(['\n', '\r']).unwrap_or(after.len());
@@ -130,7 +159,8 @@ impl<'s> Report<'s> {
             let dropped = self.dropped;
             self.diagnostics.push(Diagnostic {
                 code: codes::TOO_MANY_PROBLEMS.code.to_owned(),
-                severity: Severity::Error,
+                // What is not shown may be remarks alone, which make no manifest unusable.
+                severity: if self.failed { Severity::Error } else { Severity::Warning },
                 message: format!("{dropped} more problems are not shown; a check reports at most {DIAGNOSTICS_MAX}"),
                 file: self.file.to_owned(),
                 line: 1,
@@ -152,4 +182,35 @@ fn floor(text: &str, byte: usize) -> usize {
         byte -= 1;
     }
     byte
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(report: &mut Report<'_>, code: &'static Code, count: usize) {
+        for number in 0..count {
+            report.add(Problem::new(code, Place::default(), format!("{} number {number}", code.code)));
+        }
+    }
+
+    #[test]
+    fn remarks_never_crowd_out_an_error() {
+        let mut report = Report::new("x", "m.yaml");
+        add(&mut report, &codes::NO_DATA, 150);
+        assert!(!report.is_full());
+        add(&mut report, &codes::CYCLE, 2);
+        let found = report.finish();
+        assert_eq!(found.len(), DIAGNOSTICS_MAX + 1);
+        assert_eq!(found.iter().filter(|found| found.code == codes::CYCLE.code).count(), 2);
+        assert_eq!(found.last().map(|found| (found.severity, found.message.split(' ').next())), Some((Severity::Error, Some("52"))));
+    }
+
+    #[test]
+    fn a_manifest_with_many_remarks_can_be_used() {
+        let mut report = Report::new("x", "m.yaml");
+        add(&mut report, &codes::NO_DATA, DIAGNOSTICS_MAX + 1);
+        assert!(!report.failed());
+        assert_eq!(report.finish().last().map(|found| found.severity), Some(Severity::Warning));
+    }
 }

@@ -90,7 +90,7 @@ impl<'m> Slots<'m> {
     /// A value that becomes an expression without having been written as one: `source` says which.
     pub fn made(&mut self, kind: SlotKind, node: &Rc<Node>, source: &str, report: &mut Report<'_>) -> Option<Expression> {
         let expression = self.mappings.made(node, source, report)?;
-        let located = crate::mapping::Located { expression: expression.clone(), place: node.place, pointer: String::new() };
+        let located = crate::mapping::Located { expression: expression.clone(), place: node.place };
         let mapping = Mapping { template: Template::Expression(expression.clone()), expressions: vec![located] };
         self.list.push(Slot { kind, node: Rc::clone(node), mapping });
         Some(expression)

@@ -145,6 +145,9 @@ impl System {
             return;
         }
         let http = fields.as_ref().and_then(|fields| self.binding(fields, &name, report));
+        if let (Some(route), Some(input)) = (&http, fields.as_ref().and_then(|fields| fields.get("input"))) {
+            transport::check_query(route, input, report);
+        }
         self.by_capability.insert(written.to_owned(), self.declared.capabilities.len());
         let plain_timeout = timeout.map(|(duration, _)| duration);
         self.declared.capabilities.push(DeclaredCapability { name, contract, timeout: plain_timeout, description, http, breaker });

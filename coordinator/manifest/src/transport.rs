@@ -1,9 +1,9 @@
 //! Reads how a system is reached: `transport:` of a system, `http:` of a capability.
 
 use crate::codes;
-use crate::fields::{Fields, choice, text};
+use crate::fields::{Fields, choice, short, text};
 use crate::report::{Problem, Report};
-use crate::yaml::Node;
+use crate::yaml::{Kind, Node};
 use tasker_engine::CapabilityName;
 use tasker_engine::transport::{HttpMethod, HttpRoute, InvalidPath, Transport};
 
@@ -42,6 +42,23 @@ pub(crate) fn binding(node: &Node, capability: &CapabilityName, report: &mut Rep
             let problem = Problem::new(&codes::BAD_PATH, node.place, format!("`path` {rule}"));
             report.add(problem.hint("write it below the system's `base_url`, like `/v1/charges`"));
             None
+        }
+    }
+}
+
+/// Reports members of an input that can never travel as a query, because they are lists or objects whatever their value.
+pub(crate) fn check_query(route: &HttpRoute, input: &Node, report: &mut Report<'_>) {
+    if route.method().has_body() {
+        return;
+    }
+    let Some(Kind::Map(properties)) = input.field("properties").map(|node| &node.kind) else { return };
+    for (key, schema) in properties {
+        let Some(Kind::Text(word)) = schema.field("type").map(|node| &node.kind) else { continue };
+        if matches!(word.as_str(), "array" | "object") {
+            let method = route.method().as_str();
+            let message = format!("`{}` is {word}, but with {method} the input travels as the query", short(&key.text));
+            let problem = Problem::new(&codes::QUERY_NOT_SCALAR, key.place, message);
+            report.add(problem.hint("use POST, PUT or PATCH, or send texts, numbers and booleans alone"));
         }
     }
 }

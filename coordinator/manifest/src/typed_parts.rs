@@ -3,7 +3,6 @@
 //! [`crate::check`] builds this at its very end, when structure, graph and names hold, so nothing here needs to be checked again: every
 //! step that an expression names exists and comes before it, and every handler has its owner.
 
-use crate::check::DeclaredSystem;
 use crate::report::Place;
 use crate::schema::locate;
 use crate::slots::Slot;
@@ -13,10 +12,8 @@ use tasker_engine::ids::StepIndex;
 
 /// A checked manifest in parts.
 pub(crate) struct Parts<'a> {
-    /// What was built; step `n` of it is `steps[n]` here.
+    /// What was built; step `n` of it is `steps[n]` here, and has the contract of what it calls.
     pub workflow: &'a Workflow,
-    /// The systems with the contracts of their capabilities, in the order of the manifest.
-    pub systems: &'a [DeclaredSystem],
     /// The values of the workflow itself: its result, deadline and identity.
     pub own: &'a [Slot],
     /// The values of each step, in the order of the manifest.

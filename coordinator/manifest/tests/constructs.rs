@@ -234,11 +234,11 @@ fn every_join_is_read() {
     ];
     for (written, expected) in joins {
         let source = format!(
-            "- {{ name: b, owner: shop, capability: x }}\n- {{ name: c, owner: shop, capability: x, depends_on: [check, b], join: {written}, when: \"${{ steps.b.status == 'failed' }}\" }}\n"
+            "- {{ name: b, owner: shop, capability: x }}\n- {{ name: c, owner: shop, capability: x, depends_on: [check, b], join: {written}, when: \"${{ has(task.input.x) }}\" }}\n"
         );
         let steps = steps(&source);
         assert_eq!(steps[1].join, expected, "{written}");
-        assert_eq!(steps[1].when.as_ref().expect("given").source(), "steps.b.status == 'failed'");
+        assert_eq!(steps[1].when.as_ref().expect("given").source(), "has(task.input.x)");
     }
 }
 
@@ -253,7 +253,7 @@ fn every_stop_of_a_fan_out_is_read() {
     ];
     for (written, expected) in stops {
         let source = format!(
-            "- {{ name: resize, owner: shop, capability: x, for_each: {{ items: \"${{ task.input.images }}\", max_parallel: 50, batch_size: 10{written} }}, input: {{ path: \"${{ item.path }}\", number: \"${{ item_index }}\" }} }}\n"
+            "- {{ name: resize, owner: shop, capability: x, for_each: {{ items: \"${{ task.input.images }}\", max_parallel: 50, batch_size: 10{written} }}, input: {{ paths: \"${{ item }}\", number: \"${{ item_index }}\" }} }}\n"
         );
         let for_each = steps(&source)[0].for_each.as_deref().expect("given").clone();
         assert_eq!(for_each.stop, expected, "{written}");

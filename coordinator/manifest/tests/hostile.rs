@@ -163,6 +163,159 @@ fn names_that_are_almost_right_cost_no_more_than_the_budget_for_suggestions() {
     assert!(checked.diagnostics.iter().any(|diagnostic| diagnostic.fix.is_some()));
 }
 
+/// Nine thousand steps in the branches of one switch, a switch of as many cases as are accepted, and one with far more.
+#[test]
+fn giant_switches_are_checked() {
+    let steps: String = (0..9_000).map(|place| format!("- {{name: s{place}, owner: shop, capability: x}}\n")).collect();
+    let named: Vec<String> = (0..9_000).map(|place| format!("s{place}")).collect();
+    let head = |cases: &str| {
+        format!("{HEAD}workflow_steps:\n- {{ name: route, switch: {{ on: '${{ task.input.x }}', cases: {{ {cases} }}, default: [] }} }}\n")
+    };
+    let one = format!("{}{steps}", head(&format!("a: [{}]", named.join(","))));
+    let checked_one = checked(&one);
+    assert_eq!(checked_one.manifest.expect("valid").workflow.steps[9_000].branches.len(), 1);
+    let dealt: Vec<String> = named.chunks(9).enumerate().map(|(case, steps)| format!("c{case}: [{}]", steps.join(","))).collect();
+    assert!(checked(&format!("{}{steps}", head(&dealt.join(",")))).manifest.is_some());
+    let everything: Vec<String> = (0..1_000).map(|case| format!("c{case}: [s0,s1,s2,s3,s4,s5,s6,s7,s8,s9]")).collect();
+    let workflow = checked(&format!("{}{steps}", head(&everything.join(",")))).manifest.expect("valid").workflow;
+    assert_eq!(workflow.steps[1].branches.len(), 1_000);
+    let many: Vec<String> = (0..20_000).map(|case| format!("c{case}: s0")).collect();
+    assert_eq!(first_code(&format!("{}{steps}", head(&many.join(",")))), "manifest.out_of_range");
+}
+
+/// Each switch stands in a branch of the one before it, and at the end is a step that needs both branches of every one.
+#[test]
+fn switches_inside_switches_cost_no_more_than_their_number() {
+    let mut source = format!("{HEAD}workflow_steps:\n");
+    let depth = 3_000usize;
+    for place in 0..depth {
+        let next = if place + 1 < depth { format!("[w{}, a{place}]", place + 1) } else { format!("a{place}") };
+        writeln!(source, "- {{name: w{place}, switch: {{on: '${{task.input.x}}', cases: {{ p: {next} }}, default: b{place} }} }}")
+            .expect("writes");
+        writeln!(source, "- {{name: a{place}, owner: shop, capability: x}}\n- {{name: b{place}, owner: shop, capability: x}}")
+            .expect("writes");
+    }
+    let all: Vec<String> = (0..depth).map(|place| format!("a{place}")).collect();
+    writeln!(source, "- {{name: all, owner: shop, capability: x, depends_on: [{}]}}", all.join(",")).expect("writes");
+    writeln!(source, "- {{name: both, owner: shop, capability: x, depends_on: [a5, b5]}}").expect("writes");
+    assert!(source.len() < BYTES_MAX);
+    let found = &checked(&source).diagnostics;
+    let messages: Vec<&str> = found.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
+    assert_eq!(messages, ["step `both` can never run: `a5` runs only in case `p` of `w5`, and `b5` runs only in the default of `w5`"]);
+}
+
+/// Every step has a handler, a fallback, an arm for many codes and an expression; none may make the others dear.
+#[test]
+fn thousands_of_handlers_and_arms_are_checked() {
+    let mut source = format!("{HEAD}workflow_steps:\n");
+    for place in 0..2_500usize {
+        writeln!(source, "- {{name: s{place}, owner: shop, capability: x, compensate: u{place}, on_error: {{ e1: {{fallback: f{place}}}, e2: retry, e3: wait, worker.lost: continue }}, when: '${{ task.input.x > 1 }}' }}").expect("writes");
+        writeln!(source, "- {{name: u{place}, owner: shop, capability: x, input: {{ id: '${{ steps.s{place}.result }}', why: '${{ task.error.code }}' }} }}").expect("writes");
+        writeln!(source, "- {{name: f{place}, owner: shop, capability: x}}").expect("writes");
+    }
+    assert!(source.len() < BYTES_MAX);
+    let checked = checked(&source);
+    assert!(checked.manifest.is_some(), "{:?}", checked.diagnostics.first());
+    let circle: String = (0..9_000usize)
+        .map(|place| format!("- {{name: s{place}, owner: shop, capability: x, on_exhausted: {{fallback: s{}}} }}\n", (place + 1) % 9_000))
+        .collect();
+    let codes: Vec<String> =
+        self::checked(&format!("{HEAD}workflow_steps:\n{circle}")).diagnostics.into_iter().map(|found| found.code).collect();
+    assert_eq!(codes, ["manifest.handler_cycle", "manifest.only_handlers"]);
+}
+
+/// Deep nesting in the places that came with the constructs ends where all nesting ends.
+#[test]
+fn deep_nesting_inside_constructs_is_refused() {
+    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(200), close.repeat(200));
+    let places = [
+        "wait_for: { signal: go, payload: DEEP }",
+        "approval: { title: t, form: DEEP }",
+        "approval: { title: t, assignees: DEEP }",
+        "switch: { on: '${ task.input.x }', cases: { a: DEEP } }",
+        "sleep: DEEP",
+        "workflow: DEEP",
+        "for_each: DEEP",
+        "on_error: { x: DEEP }",
+        "route: { labels: DEEP }",
+    ];
+    for place in places {
+        for (open, close) in [("[", "]"), ("{a: ", "}")] {
+            let field = place.replace("DEEP", &deep(open, close));
+            assert_eq!(first_code(&format!("{HEAD}workflow_steps:\n- {{ name: a, {field} }}\n")), "manifest.too_deep", "{place}");
+        }
+    }
+}
+
+/// Fields of steps, dealt at random: references that lead anywhere, kinds that exclude each other, circles of every sort.
+const FIELDS: [&str; 32] = [
+    "owner: shop",
+    "capability: x",
+    "workflow: pack",
+    "workflow: { name: pack, mode: detached }",
+    "sleep: 5s",
+    "sleep: { for: '${ steps.s1.result }' }",
+    "wait_for: { event: a.b, key: '${ steps.s2.result.id }' }",
+    "wait_for: { signal: go }",
+    "approval: { title: '${ task.id } ${ item }', assignees: [a], remind_every: 1h }",
+    "switch: { on: '${ steps.s0.status }', cases: { a: s1, b: [s2, s3] }, default: s4 }",
+    "switch: { on: '${ 1 }', cases: { 1: s3, 2: s5 } }",
+    "depends_on: s0",
+    "depends_on: [s1, s2]",
+    "depends_on: [s3, s4, s5]",
+    "join: any",
+    "join: { at_least: 2, others: cancel }",
+    "join: done",
+    "when: '${ false }'",
+    "when: '${ steps.s3.error == null }'",
+    "input: { a: '${ item }', b: '${ steps.s1.result }' }",
+    "input: '${ task.error }'",
+    "timeout: 5s",
+    "timeout: { waiting: 1h, total: 2h }",
+    "retry: { max_attempts: 3, non_retryable: [e] }",
+    "for_each: { items: '${ steps.s0.result }', stop: { failures: 2 } }",
+    "on_error: { e: { fallback: s2 }, worker.lost: retry, default: wait }",
+    "on_error: { wait.timeout: continue, approval.timeout: { fallback: s5 } }",
+    "on_exhausted: { fallback: s3 }",
+    "on_exhausted: fail",
+    "compensate: s4",
+    "compensate: s1",
+    "route: { version: '>1', sticky: '${ item_index }' }",
+];
+
+/// Every construct once, from the tests of the constructs.
+const EVERYTHING: &str = "
+name: example
+version: 1.0.0
+timeout: 20d
+deadline: \"${ task.input.due }\"
+max_parallel: 20
+identity: { fields: [a], window: 1h, on_duplicate: existing }
+on_failure: tell
+systems:
+  shop:
+    base_url: https://shop.example.com
+    canary: { version: \">=2\", share: 10 }
+    capabilities:
+      - name: x
+        errors: { odd: {}, even: { details: { type: object } } }
+        http: { method: POST, path: /a }
+        breaker: { failures: 5 }
+workflow_steps:
+- { name: a, owner: shop, capability: x, route: { version: '>1', labels: { r: eu }, sticky: \"${ task.input.s }\" } }
+- { name: b, owner: shop, capability: x, depends_on: a, join: all, when: \"${ task.input.w }\" }
+- { name: c, owner: shop, capability: x, compensate: undo, on_error: { odd: wait, even: { retry: { base: 1s } } }, for_each: { items: \"${ task.input.i }\", stop: never, batch_size: 2 } }
+- { name: undo, owner: shop, capability: x, on_exhausted: wait }
+- { name: tell, owner: shop, capability: x, input: { why: \"${ task.error.code }\" } }
+- { name: d, workflow: { name: w, version: 1, mode: attached } }
+- { name: e, wait_for: { event: p.q, key: \"${ task.input.k }\", payload: { type: object } }, timeout: 1d }
+- { name: f, sleep: 1h }
+- { name: g, sleep: { until: \"${ task.input.u }\" } }
+- { name: h, approval: { title: \"T ${ task.input.t }\", form: { type: object }, assignees: [p], remind_every: 1h, escalate: { after: 2h, to: [q] } } }
+- { name: i, depends_on: h, switch: { on: \"${ steps.h.result.decision }\", cases: { approved: j }, default: [] } }
+- { name: j, owner: shop, capability: x }
+";
+
 const VALID: &str = include_str!("../../../manifests/examples/order_processing.yaml");
 
 proptest! {
@@ -200,6 +353,35 @@ proptest! {
             text.replace_range(start..end, &put);
         }
         checked(&text);
+    }
+
+    #[test]
+    fn a_mutated_manifest_of_every_construct_never_panics(
+        cuts in proptest::collection::vec((0usize..EVERYTHING.len(), 0usize..40, "[a-z0-9:\\-{}\\[\\]'\"&*!#$\\n \\t<.é]{0,8}"), 1..6)
+    ) {
+        let mut text = EVERYTHING.to_owned();
+        for (start, length, put) in cuts {
+            let floor = |mut place: usize| {
+                place = place.min(text.len());
+                while !text.is_char_boundary(place) { place -= 1; }
+                place
+            };
+            let (start, end) = (floor(start), floor(start + length));
+            text.replace_range(start..end, &put);
+        }
+        checked(&text);
+    }
+
+    #[test]
+    fn steps_whose_fields_were_dealt_anew_never_panic(fields in proptest::collection::vec((0usize..FIELDS.len(), 0usize..FIELDS.len()), 1..40)) {
+        let mut source = format!("{HEAD}on_failure: [s0, s1]\nworkflow_steps:\n");
+        for (step, chunk) in fields.chunks(4).enumerate() {
+            let mut written: Vec<&str> = chunk.iter().flat_map(|(one, other)| [FIELDS[*one], FIELDS[*other]]).collect();
+            written.sort_unstable();
+            written.dedup_by_key(|field| field.split(':').next().unwrap_or_default().to_owned());
+            writeln!(source, "- {{ name: s{step}, {} }}", written.join(", ")).expect("writes");
+        }
+        checked(&source);
     }
 
     #[test]
