@@ -20,13 +20,21 @@ impl Turn<'_> {
             }
             Err(missing) => return self.give_up(step, unfit("for_each.items", &missing.to_string())),
         };
+        let size = for_each.batch_size.unwrap_or(1).max(1) as usize;
+        let count = items.len().div_ceil(size);
+        if count > ForEach::ITEMS_MAX {
+            let message = format!("there are {count} items; at most {} are worked on", ForEach::ITEMS_MAX);
+            return self.give_up(step, Failure::new(FailureKind::Contract, code::items_invalid(), message));
+        }
         let items: Vec<Payload> = match for_each.batch_size {
             None => items.iter().map(Payload::of).collect(),
-            Some(size) => items.chunks(size.max(1) as usize).map(|batch| Payload::of(&Value::Array(batch.to_vec()))).collect(),
+            Some(_) => items.chunks(size).map(|batch| Payload::of(&Value::Array(batch.to_vec()))).collect(),
         };
-        if items.len() > ForEach::ITEMS_MAX {
-            let message = format!("there are {} items; at most {} are worked on", items.len(), ForEach::ITEMS_MAX);
-            return self.give_up(step, Failure::new(FailureKind::Contract, code::items_invalid(), message));
+        // An expression can make much out of little; what is recorded is at most one payload.
+        let bytes: usize = items.iter().map(|item| item.bytes().len() + 1).sum();
+        if bytes > Payload::BYTES_MAX {
+            let message = format!("the items are {bytes} bytes together; at most {} are kept", Payload::BYTES_MAX);
+            return self.give_up(step, Failure::new(FailureKind::Contract, code::items_too_large(), message));
         }
         self.emit(Event::StepFannedOut { step, items });
         self.start_items(step);

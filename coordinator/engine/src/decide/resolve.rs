@@ -35,6 +35,29 @@ pub enum Refusal {
     },
 }
 
+/// A supplied result must fit the step's contract; of a fan-out it is a list with a place for each item, `null` or fitting.
+fn fits(task: &Task, step: StepIndex, result: &Payload) -> Result<(), Vec<Violation>> {
+    let definition = task.definition(step);
+    let Some(schema) = &definition.contract.result else { return Ok(()) };
+    if definition.for_each.is_none() || task.item(step).is_some() {
+        return check(result, &[Some(schema)]);
+    }
+    let count = task.progress(step).fan.as_ref().map(|fan| fan.count as usize);
+    let Value::Array(places) = result.value() else {
+        return Err(vec![Violation { pointer: String::new(), message: "must be a list with a place for each item".into() }]);
+    };
+    if let Some(count) = count.filter(|count| *count != places.len()) {
+        let message = format!("has {} places, there are {count} items", places.len());
+        return Err(vec![Violation { pointer: String::new(), message }]);
+    }
+    let found = places.iter().enumerate().filter(|(_, place)| !place.is_null()).find_map(|(number, place)| {
+        let mut violations = schema.violations(place);
+        violations.iter_mut().for_each(|violation| violation.pointer = format!("/{number}{}", violation.pointer));
+        (!violations.is_empty()).then_some(violations)
+    });
+    found.map_or(Ok(()), Err)
+}
+
 /// A switch can only be given one of its branches.
 fn names_branch(switch: &Switch, result: &Payload) -> Result<(), Violation> {
     let value = result.value();
@@ -66,8 +89,7 @@ pub fn resolve(
         None => return Err(Refusal::NotHeld { step: "?".into(), state: "unknown" }),
     };
     if let Resolution::Supply(result) = resolution {
-        check(result, &[task.definition(step).contract.result.as_ref()])
-            .map_err(|violations| Refusal::ResultViolated { step: label(), violations })?;
+        fits(task, step, result).map_err(|violations| Refusal::ResultViolated { step: label(), violations })?;
         if let StepKind::Switch(switch) = &task.definition(step).kind {
             names_branch(switch, result).map_err(|violation| Refusal::ResultViolated { step: label(), violations: vec![violation] })?;
         }
