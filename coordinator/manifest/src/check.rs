@@ -150,23 +150,43 @@ const PARALLEL_MAX: u32 = 10_000;
 /// ```
 pub fn check(source: &str, file: &str, namespace: &Namespace) -> Checked {
     let mut report = Report::new(source, file);
-    let draft = yaml::parse(&mut report).and_then(|root| read(&root, &mut report));
-    let manifest = match (report.failed(), draft) {
-        (false, Some(draft)) => build(&draft, namespace, &mut report),
-        _ => None,
-    };
-    Checked { manifest: manifest.filter(|_| !report.failed()), diagnostics: report.finish() }
+    let built = build(namespace, &mut report);
+    if let Some((draft, manifest)) = &built {
+        check_whole(draft, &manifest.workflow, &mut report);
+    }
+    finish(built, report)
 }
 
-/// Builds the workflow, then checks what needs the whole of it.
-fn build(draft: &Draft, namespace: &Namespace, report: &mut Report<'_>) -> Option<Manifest> {
-    let manifest = assemble(draft, namespace)?;
+/// Reads a manifest that was accepted before, as at a start: what the check has learnt to refuse since then about types and reachability
+/// does not take it back, because tasks are pinned to it. The workflow and its digest are those of [`check`].
+///
+/// Pure and bounded as [`check`] is.
+pub fn restore(source: &str, file: &str, namespace: &Namespace) -> Checked {
+    let mut report = Report::new(source, file);
+    let built = build(namespace, &mut report);
+    finish(built, report)
+}
+
+/// Reads the text and builds the workflow; none if an error is reported.
+fn build(namespace: &Namespace, report: &mut Report<'_>) -> Option<(Draft, Manifest)> {
+    let root = yaml::parse(report)?;
+    let draft = read(&root, report).filter(|_| !report.failed())?;
+    let manifest = assemble(&draft, namespace)?;
+    Some((draft, manifest))
+}
+
+/// Checks what needs the whole workflow.
+fn check_whole(draft: &Draft, workflow: &Workflow, report: &mut Report<'_>) {
     let steps = draft.steps.iter().map(|step| StepParts { node: &step.node, place: step.place, slots: &step.slots });
-    let parts = Parts { workflow: &manifest.workflow, own: &draft.slots, steps: steps.collect() };
+    let parts = Parts { workflow, own: &draft.slots, steps: steps.collect() };
     reach::check(&parts, report);
     dataflow::check(&parts, report);
     typing::check(&parts, report);
-    Some(manifest)
+}
+
+fn finish(built: Option<(Draft, Manifest)>, report: Report<'_>) -> Checked {
+    let manifest = built.map(|(_, manifest)| manifest).filter(|_| !report.failed());
+    Checked { manifest, diagnostics: report.finish() }
 }
 
 fn read(root: &Node, report: &mut Report<'_>) -> Option<Draft> {

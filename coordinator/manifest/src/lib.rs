@@ -1,8 +1,11 @@
 //! Turns a YAML manifest into a checked [`tasker_engine::Workflow`], or says everything that is wrong with it.
 //!
 //! The path of a text through this room: [`yaml`] reads it into a tree in which every node knows its place; [`systems`] and
-//! [`steps`] read the tree strictly, field by field; [`graph`] checks what depends on what; [`assemble`] builds the workflow
-//! and its digest. Problems never stop the check: they are collected in a [`report`], each with a stable code from [`codes`].
+//! [`steps`] read the tree strictly, field by field, with a file for each construct ([`switch`], [`for_each`], [`wait_for`], …); values with
+//! expressions are gathered as [`slots`]. [`graph`] checks what depends on what, [`handlers`] who runs for whom, [`scope`] what expressions
+//! may name, [`arms`] what `on_error` covers. [`assemble`] builds the workflow, [`definition`] its digest; then [`reach`], [`dataflow`] and
+//! [`typing`] look at the whole, which [`typed_parts`] hands them. Problems never stop the check: they are collected in a [`report`], each
+//! with a stable code from [`codes`].
 //!
 //! Never here: files, clocks, the network, the database. A manifest comes from a stranger, so all work is bounded: bytes, depth,
 //! nodes after aliases are followed, schema nodes, expressions and diagnostics each have a limit.
@@ -58,7 +61,7 @@ mod url;
 mod wait_for;
 mod yaml;
 
-pub use check::{Checked, DeclaredCapability, DeclaredSystem, Manifest, check};
+pub use check::{Checked, DeclaredCapability, DeclaredSystem, Manifest, check, restore};
 pub use codes::CODES;
 pub use diagnostic::{Diagnostic, Severity};
 pub use duration::parse_duration;

@@ -7,7 +7,7 @@ use tasker_engine::template::Template;
 use tasker_engine::transport::{HttpMethod, Transport};
 use tasker_engine::workflow::{Branch, IdentityBy, Join, OnDuplicate, Role, SleepFor, Step, StepKind, Stop, WaitSource};
 use tasker_engine::{ErrorCode, Namespace, StepIndex};
-use tasker_manifest::{Checked, Manifest, check};
+use tasker_manifest::{Checked, Manifest, check, restore};
 
 fn checked(source: &str) -> Checked {
     check(source, "m.yaml", &Namespace::new("default").expect("valid"))
@@ -418,4 +418,18 @@ workflow_steps:
         let after = checked(&changed).manifest.unwrap_or_else(|| panic!("{from} → {to}: {:#?}", checked(&changed).diagnostics));
         assert_ne!(after.workflow.digest, before, "{from} → {to}");
     }
+}
+
+#[test]
+fn what_was_accepted_once_is_restored_although_the_check_has_learnt_more() {
+    let namespace = Namespace::new("default").expect("valid");
+    let source =
+        with_steps("- { name: b, owner: shop, capability: x, depends_on: check, when: \"${ steps.check.status == 'failed' }\" }\n");
+    assert!(checked(&source).manifest.is_none(), "under `all` the step before has succeeded");
+    let restored = restore(&source, "stored.yaml", &namespace);
+    assert_eq!(restored.diagnostics, []);
+    assert_eq!(restored.manifest.expect("there").workflow.steps.len(), 2);
+    let sound = with_steps("");
+    assert_eq!(restore(&sound, "stored.yaml", &namespace).manifest, checked(&sound).manifest, "the same, digest and all");
+    assert!(restore(&sound.replace("owner: shop", "owner: shp"), "stored.yaml", &namespace).manifest.is_none(), "an error stays one");
 }
