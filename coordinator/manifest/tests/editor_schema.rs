@@ -182,3 +182,52 @@ fn every_field_says_what_it_is_for() {
     }
     walk(&editor_schema(), "");
 }
+
+/// Words and fields that no example needs, and why.
+const WITHOUT_EXAMPLE: [(&str, &str); 4] = [
+    ("all", "what `join` is unless something else is said"),
+    ("auto", "what `transport` is unless something else is said"),
+    ("attached", "what `mode` is unless something else is said"),
+    ("on_failure", "what `stop` is unless something else is said"),
+];
+
+#[test]
+fn every_field_and_word_of_the_language_is_in_an_example() {
+    fn collect(value: &Value, keys: &mut BTreeSet<String>, words: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => members.iter().for_each(|(key, member)| {
+                keys.insert(key.clone());
+                collect(member, keys, words);
+            }),
+            Value::Array(items) => items.iter().for_each(|item| collect(item, keys, words)),
+            Value::String(word) => {
+                words.insert(word.clone());
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    fn needed(value: &Value, keys: &mut BTreeSet<String>, words: &mut BTreeSet<String>) {
+        if value["additionalProperties"] == json!(false) {
+            keys.extend(value["properties"].as_object().into_iter().flat_map(|properties| properties.keys().cloned()));
+        }
+        words.extend(value["const"].as_str().map(str::to_owned));
+        match value {
+            Value::Object(members) => members.iter().filter(|(key, _)| *key != "not").for_each(|(key, member)| {
+                if key != "propertyNames" {
+                    needed(member, keys, words);
+                }
+            }),
+            Value::Array(items) => items.iter().for_each(|item| needed(item, keys, words)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let (mut keys, mut words) = (BTreeSet::new(), BTreeSet::new());
+    for (_, source) in manifests("manifests/examples") {
+        collect(&json_of(&source).expect("YAML"), &mut keys, &mut words);
+    }
+    let (mut fields, mut choices) = (BTreeSet::new(), BTreeSet::new());
+    needed(&editor_schema(), &mut fields, &mut choices);
+    let excused = |word: &&String| !WITHOUT_EXAMPLE.iter().any(|(excused, _)| excused == word);
+    let missing: Vec<&String> = fields.difference(&keys).chain(choices.difference(&words)).filter(excused).collect();
+    assert!(missing.is_empty(), "no example shows {missing:?}");
+}

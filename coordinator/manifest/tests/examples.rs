@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tasker_engine::expression::Scope;
 use tasker_engine::{Namespace, StepIndex};
-use tasker_manifest::{Checked, Manifest, check};
+use tasker_manifest::{Checked, Manifest, Severity, check};
 
 fn read(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../manifests/examples").join(name);
@@ -35,7 +35,9 @@ fn every_example_has_no_errors_and_ours_have_no_warnings() {
         let checked = checked(&name);
         let rendered: String = checked.diagnostics.iter().map(|diagnostic| diagnostic.render()).collect();
         assert!(checked.manifest.is_some(), "{rendered}");
-        assert!(name == "distributed_order_processing.yaml" || checked.diagnostics.is_empty(), "{rendered}");
+        // A dependency for the order alone is said, and is right.
+        let clean = checked.diagnostics.iter().all(|found| found.severity == Severity::Info);
+        assert!(name == "distributed_order_processing.yaml" || clean, "{rendered}");
     }
     assert!(seen >= 2);
 }
@@ -100,7 +102,7 @@ fn the_order_workflow_passes_results_that_fit_the_next_contract() {
         results: json!({
             "validate_order": {
                 "order_id": "536365", "customer_id": "17850", "item_count": 6, "total": "15.30", "currency": "GBP",
-                "country": "United Kingdom"
+                "country": "United Kingdom", "lines": [{ "sku": "85123A", "quantity": 6 }]
             },
             "reserve_stock": { "reservation_id": "res-1", "warehouse": "LDN", "lines": [{ "sku": "85123A", "quantity": 6 }] },
             "charge_payment": { "payment_id": "pay-1", "amount": "15.30", "currency": "GBP" },

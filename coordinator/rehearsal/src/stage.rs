@@ -1,6 +1,7 @@
 //! The loop of a rehearsal: what the runtime is in production, with a clock that jumps to whatever is due next.
 
 mod acts;
+mod work;
 
 use crate::answer::Answers;
 use crate::case::{Case, Given, Prompt, Status};
@@ -10,15 +11,12 @@ use crate::workflows::Workflows;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
-use tasker_engine::decide::dispatch::{Assignment, dispatch};
-use tasker_engine::decide::reply::{Outcome as Replied, Reply, reply};
-use tasker_engine::decide::{Decision, Effect, accept, cancel, child, lost, pause, timer};
+use tasker_engine::decide::{Decision, Effect, accept, cancel, pause, timer};
 use tasker_engine::event::{Event, Target};
-use tasker_engine::failure::code;
-use tasker_engine::task::{Parent, StepState, Submission, Trace, Wait};
+use tasker_engine::invariant;
+use tasker_engine::task::{StepState, Wait};
 use tasker_engine::workflow::StepKind;
-use tasker_engine::{AttemptNumber, AttemptToken, Entry, Failure, FailureKind, SessionId, StepIndex, Task, TaskId, TaskStatus, Timestamp};
-use tasker_engine::{invariant, workflow};
+use tasker_engine::{AttemptNumber, AttemptToken, Entry, Payload, StepIndex, Task, TaskId, TaskStatus, Timestamp};
 
 /// No case takes more events than this: a fan-out of ten thousand items with a hundred attempts each fits.
 pub const EVENTS_MAX: u64 = 1_000_000;
@@ -93,7 +91,7 @@ struct Pending {
 struct Kept {
     name: String,
     key: String,
-    payload: tasker_engine::Payload,
+    payload: Payload,
     at: Timestamp,
 }
 
@@ -280,10 +278,8 @@ impl<'c> Stage<'c> {
         let asks: Vec<StepIndex> = entry
             .events
             .iter()
-            .filter_map(|event| match event {
-                Event::WaitStarted { step, wait: Wait::Approval { .. }, .. } | Event::StepHeld { step, .. } => Some(*step),
-                _ => None,
-            })
+            .filter(|event| matches!(event, Event::WaitStarted { wait: Wait::Approval { .. }, .. } | Event::StepHeld { .. }))
+            .filter_map(Event::step)
             .collect();
         for step in asks {
             self.ask_people(At { task: id, step });
@@ -325,140 +321,9 @@ impl<'c> Stage<'c> {
         }
     }
 
-    fn sent_to(&mut self, at: At, input: tasker_engine::Payload) {
+    fn sent_to(&mut self, at: At, input: Payload) {
         let Some(actor) = self.actors.get(&at.task) else { return };
         self.sent.push(Sent { step: format!("{}{}", actor.prefix, actor.task.label(at.step)), input });
-    }
-
-    /// A worker of the case takes a ready step, and will answer as its mock says.
-    fn dispatch(&mut self, at: At) {
-        let Some(actor) = self.actors.get(&at.task) else { return };
-        if !matches!(actor.task.progress(at.step).state, StepState::Ready { .. }) || actor.task.paused.is_some() {
-            return;
-        }
-        let answer = match self.answers.next(&actor.task, &actor.prefix, at.step) {
-            Ok(answer) => answer,
-            Err(problem) => return self.problems.push(problem),
-        };
-        if answer.given == Given::Unclaimed {
-            return;
-        }
-        let token = self.token();
-        let session = SessionId::new("rehearsal").expect("a constant of the right form");
-        let assignment = Assignment { token, target: Target::Session(session), contract: None };
-        self.decide(at.task, |task, now| dispatch(task, at.step, &assignment, now));
-        self.promise(at, token, answer.given, answer.after);
-    }
-
-    /// The open attempt will be answered.
-    fn promise(&mut self, at: At, token: AttemptToken, given: Given, after: Duration) {
-        let open = self.actors.get(&at.task).and_then(|actor| actor.task.open_attempt(at.step));
-        let Some(attempt) = open.filter(|open| open.token == token).map(|open| open.attempt) else { return };
-        self.number += 1;
-        self.pending.insert(self.number, Pending { attempt, token, given });
-        let number = self.number;
-        self.due(self.now.after(after), Cue::Answer(at, number));
-    }
-
-    fn answer(&mut self, at: At, number: u64) {
-        let Some(Pending { attempt, token, given }) = self.pending.remove(&number) else { return };
-        let is_child = self
-            .actors
-            .get(&at.task)
-            .and_then(|actor| actor.task.open_attempt(at.step))
-            .is_some_and(|open| matches!(open.target, Target::Child(_)));
-        if is_child {
-            let outcome = match given {
-                Given::Result(result) => child::ChildOutcome::Succeeded(result),
-                Given::Failure(failure) => child::ChildOutcome::Failed(failure),
-                Given::Lost => child::ChildOutcome::Cancelled { reason: "the case says so".to_owned() },
-                Given::Silence | Given::Unclaimed => return,
-            };
-            return self.decide(at.task, |task, now| child::finished(task, at.step, token, &outcome, now));
-        }
-        let outcome = match given {
-            Given::Result(result) => Replied::Succeeded(result),
-            Given::Failure(failure) => Replied::Failed(failure),
-            Given::Lost => return self.decide(at.task, |task, now| lost::lost(task, at.step, token, "its worker died", now)),
-            Given::Silence | Given::Unclaimed => return,
-        };
-        let given = Reply { step: at.step, attempt, token, outcome };
-        self.decide(at.task, |task, now| reply(task, &given, None, now).1);
-    }
-
-    /// Starts a child task, or the mock of one.
-    fn start_child(&mut self, at: At) {
-        let token = self.token();
-        let Some(actor) = self.actors.get(&at.task) else { return };
-        let (prefix, label) = (actor.prefix.clone(), actor.task.label(at.step).to_string());
-        let request = match child::request(&actor.task, at.step, token) {
-            Ok(Some(request)) => request,
-            Ok(None) => return,
-            Err(failure) => return self.decide(at.task, |task, now| child::refused(task, at.step, failure, now)),
-        };
-        let mocked = self.answers.mocked(&actor.task, &prefix, at.step);
-        self.last_id = self.last_id.next();
-        let id = self.last_id;
-        self.sent.push(Sent { step: format!("{prefix}{label}"), input: request.input.clone() });
-        if let Some(answer) = mocked {
-            self.decide(at.task, |task, now| child::started(task, at.step, id, token, now));
-            return self.promise(at, token, answer.given, answer.after);
-        }
-        let Some(definition) = self.workflows.find(&request.workflow, request.version.as_ref()).cloned() else {
-            let version = request.version.map_or(String::new(), |version| format!(" version {version}"));
-            let wanted = format!("the child `{prefix}{label}` runs the workflow `{}`{version}", request.workflow);
-            return self.problems.push(format!("{wanted}, which was not given: put its manifest beside this one, or mock the step"));
-        };
-        if self.actors.len() >= TASKS_MAX {
-            return self.problems.push(format!("the case starts more than {TASKS_MAX} tasks"));
-        }
-        let submission = self.submission(&definition, request.input, Some(request.parent));
-        match accept::accept(id, &definition, submission, Vec::new(), self.now) {
-            Ok((task, decision)) => {
-                self.decide(at.task, |task, now| child::started(task, at.step, id, token, now));
-                self.enter(task, format!("{prefix}{label}/"), decision);
-            }
-            Err(refusal) => {
-                let failure = Failure::new(FailureKind::Permanent, code::child_refused(), refused(&refusal));
-                self.decide(at.task, |task, now| child::refused(task, at.step, failure, now));
-            }
-        }
-    }
-
-    /// A task is over: whoever started it and waits for it hears of it.
-    fn ended(&mut self, id: TaskId) {
-        let Some(actor) = self.actors.get(&id) else { return };
-        let Some(parent) = actor.task.submission.parent.filter(|parent| !parent.detached) else { return };
-        let outcome = match actor.task.status {
-            TaskStatus::Running => return,
-            TaskStatus::Succeeded => child::ChildOutcome::Succeeded(actor.task.result.clone().unwrap_or_else(tasker_engine::Payload::null)),
-            TaskStatus::Failed => match &actor.task.failure {
-                Some((_, failure)) => child::ChildOutcome::Failed(failure.clone()),
-                None => return,
-            },
-            TaskStatus::Cancelled => child::ChildOutcome::Cancelled { reason: actor.task.cancel_reason.clone().unwrap_or_default() },
-        };
-        self.decide(parent.task, |task, now| child::finished(task, parent.step, parent.token, &outcome, now));
-    }
-
-    fn submission(&self, workflow: &workflow::Workflow, input: tasker_engine::Payload, parent: Option<Parent>) -> Submission {
-        Submission {
-            namespace: workflow.namespace.clone(),
-            workflow: workflow.digest,
-            input,
-            labels: BTreeMap::new(),
-            idempotency_key: None,
-            origin: None,
-            trace: Trace { trace_id: [1; 16], parent: None, sampled: false },
-            parent,
-        }
-    }
-
-    fn token(&mut self) -> AttemptToken {
-        self.number += 1;
-        let mut token = [0; 16];
-        token[..8].copy_from_slice(&self.number.to_le_bytes());
-        AttemptToken(token)
     }
 
     fn close(mut self) -> Outcome {
@@ -503,7 +368,16 @@ impl<'c> Stage<'c> {
                 StepState::Waiting(_) | StepState::Held { .. } | StepState::Ready { .. } => true,
                 // A child that waits is itself on the list.
                 StepState::Running(attempt) => !matches!(attempt.target, Target::Child(id) if self.actors.contains_key(&id)),
-                _ => false,
+                StepState::Pending
+                | StepState::Standby
+                | StepState::Parked
+                | StepState::BackingOff { .. }
+                | StepState::FannedOut
+                | StepState::FallingBack { .. }
+                | StepState::Succeeded { .. }
+                | StepState::Failed { .. }
+                | StepState::Skipped { .. }
+                | StepState::Cancelled { .. } => false,
             });
             waits.extend(open.map(|step| format!("{}{}", actor.prefix, actor.task.label(step))));
         }

@@ -38,18 +38,39 @@ pub(super) fn sentences(workflow: &Workflow, definition: &Step) -> Vec<String> {
             sentences.push(format!("After {} no attempt follows.", super::listed(&codes, "or")));
         }
     }
-    for (code, reaction) in &definition.on_error.arms {
-        sentences.push(format!("If it fails with `{code}`, {}.", reacts(workflow, definition, reaction)));
-    }
-    let otherwise = &definition.on_error.otherwise;
-    let arms = !definition.on_error.arms.is_empty();
-    if arms || *otherwise != Reaction::default() || definition.role == Role::Forward && can_fail(definition) {
-        let start = if arms { "If it fails otherwise" } else { "If it fails" };
-        sentences.push(format!("{start}, {}.", reacts(workflow, definition, otherwise)));
-    }
+    sentences.extend(arms(workflow, definition));
     if let Some(handler) = definition.compensate {
         sentences.push(format!("If the task fails later, `{}` undoes it.", workflow.step(handler).name));
     }
+    sentences
+}
+
+/// What follows by code; codes with the same consequence share a sentence.
+fn arms(workflow: &Workflow, definition: &Step) -> Vec<String> {
+    let mut ways: Vec<(String, Vec<String>)> = Vec::new();
+    for (code, reaction) in &definition.on_error.arms {
+        let text = reacts(workflow, definition, reaction);
+        match ways.iter_mut().find(|(other, _)| *other == text) {
+            Some((_, codes)) => codes.push(format!("`{code}`")),
+            None => ways.push((text, vec![format!("`{code}`")])),
+        }
+    }
+    let otherwise = &definition.on_error.otherwise;
+    let default = reacts(workflow, definition, otherwise);
+    let said = definition.role == Role::Forward && can_fail(definition) || *otherwise != Reaction::default();
+    if ways.is_empty() {
+        return if said { vec![format!("If it fails, {default}.")] } else { Vec::new() };
+    }
+    let same = ways.iter().position(|(text, _)| *text == default);
+    let mut sentences: Vec<String> = Vec::new();
+    for (_, (text, codes)) in ways.iter().enumerate().filter(|(place, _)| Some(*place) != same) {
+        sentences.push(format!("If it fails with {}, {text}.", super::listed(codes, "or")));
+    }
+    sentences.push(match (same, sentences.is_empty()) {
+        // Every code that is named comes to the same as any other.
+        (Some(_), true) => format!("If it fails, {default}."),
+        (Some(_), false) | (None, _) => format!("If it fails otherwise, {default}."),
+    });
     sentences
 }
 

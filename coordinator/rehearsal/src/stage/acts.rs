@@ -6,7 +6,7 @@ use tasker_engine::contract::Violation;
 use tasker_engine::decide::{Decision, approval, cancel, pause, resolve, signal};
 use tasker_engine::duration;
 use tasker_engine::task::Wait;
-use tasker_engine::{Task, TaskId, Timestamp};
+use tasker_engine::{Payload, Task, TaskId, Timestamp};
 
 impl Stage<'_> {
     /// Carries out an act of the plan.
@@ -39,7 +39,7 @@ impl Stage<'_> {
     }
 
     /// An event goes to everybody who waits for it; if nobody does, it is kept for a day.
-    fn event(&mut self, name: &str, key: &str, payload: &tasker_engine::Payload) {
+    fn event(&mut self, name: &str, key: &str, payload: &Payload) {
         let waits = |task: &Task, step| {
             let wait = task.waiting(step).map(|waiting| &waiting.wait);
             matches!(wait, Some(Wait::Event { name: known, key: expected }) if known == name && expected == key)
@@ -57,7 +57,7 @@ impl Stage<'_> {
         }
     }
 
-    fn deliver(&mut self, at: At, name: &str, key: &str, payload: &tasker_engine::Payload) {
+    fn deliver(&mut self, at: At, name: &str, key: &str, payload: &Payload) {
         let what = || format!("the event `{name}` for `{key}`");
         self.attempt(at.task, what, |task, now| {
             signal::event_arrived(task, at.step, name, key, payload, now).map_err(|refusal| refused_signal(&refusal))
