@@ -213,7 +213,9 @@ workflow_steps:
         )
     };
     for path in ["order", "order.id", "order.parent.parent.id", "either.anything", "open.anything.below"] {
-        assert_eq!(codes(&source(path)), [""; 0], "{path}");
+        // That a value may be missing is what the types say; here it counts that the path leads somewhere.
+        let found = codes(&source(path)).into_iter().filter(|code| code.starts_with("manifest."));
+        assert_eq!(found.collect::<Vec<_>>(), [""; 0], "{path}");
     }
     for path in ["ordr", "order.no", "order.id.x", "order.parent.no"] {
         assert_eq!(codes(&source(path)), ["manifest.unknown_path"], "{path}");
