@@ -1,10 +1,10 @@
 //! The types of operators and functions: what CEL would refuse when it runs is said here, with both types.
 
-use super::facts::{Facts, literal};
+use super::facts::{Facts, literal, path_of};
 use super::infer::{Infer, Typed, never_equal, written};
 use crate::codes;
 use crate::suggest::nearest_name;
-use cel::common::ast::{CallExpr, IdedExpr, operators};
+use cel::common::ast::{CallExpr, Expr, IdedExpr, operators};
 use serde_json::Value;
 use tasker_types::{Field, Kinds, Type};
 
@@ -75,9 +75,10 @@ pub(super) fn infer(infer: &mut Infer<'_, '_>, call: &CallExpr, facts: &Facts) -
             add(infer, &left, &right)
         }
         (operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO, [left, right]) => {
+            let by = right;
             let (left, right) = (infer.infer(left, facts), infer.infer(right, facts));
             if matches!(name, operators::DIVIDE | operators::MODULO) {
-                divisor(infer, &right);
+                divisor(infer, &right, by, facts);
             }
             arithmetic(infer, name, &left, &right)
         }
@@ -172,6 +173,10 @@ fn arithmetic(infer: &mut Infer<'_, '_>, operator: &str, left: &Typed, right: &T
         return Type::any().into();
     }
     let both = |kinds: Kinds| left.of.kinds().only(kinds) && right.of.kinds().only(kinds);
+    if left.float && right.float && operator == operators::MODULO {
+        mismatch(infer, operator, &left.of, &right.of, "only whole numbers have a remainder");
+        return Type::any().into();
+    }
     if left.float && right.float {
         return Typed { of: Type::number(), float: true };
     }
@@ -188,10 +193,22 @@ fn arithmetic(infer: &mut Infer<'_, '_>, operator: &str, left: &Typed, right: &T
     Type::any().into()
 }
 
-fn divisor(infer: &mut Infer<'_, '_>, right: &Typed) {
-    let zero = right.of.contains(&Value::from(0)) != Some(false);
-    if !right.float && !right.of.is_any() && zero {
+/// Nothing is divided by zero: whole numbers fail, and the others give what JSON has no word for.
+fn divisor(infer: &mut Infer<'_, '_>, right: &Typed, written: &IdedExpr, facts: &Facts) {
+    let plain = converted(written);
+    let excluded = path_of(plain).is_some_and(|path| facts.excluded(&path).iter().any(|value| value.as_f64() == Some(0.0)));
+    // `double(…)` says nothing of the bounds of what it converts.
+    let of = if std::ptr::eq(plain, written) { right.of.clone() } else { infer.infer(plain, facts).of };
+    if !excluded && !of.is_any() && of.contains(&Value::from(0)) != Some(false) {
         infer.issue(&codes::TYPE_UNPROVEN, "the divisor may be zero", "rule it out before: `n != 0 ? x / n : …`");
+    }
+}
+
+/// What stands inside of `double(…)`.
+fn converted(node: &IdedExpr) -> &IdedExpr {
+    match &node.expr {
+        Expr::Call(call) if call.func_name == "double" && call.target.is_none() && call.args.len() == 1 => converted(&call.args[0]),
+        _ => node,
     }
 }
 
@@ -216,9 +233,10 @@ fn index(infer: &mut Infer<'_, '_>, list: &IdedExpr, place: &IdedExpr, facts: &F
     }
     infer.demand(&at, Kinds::INTEGER, "the place in a list");
     let place = literal(place).and_then(|value| value.as_u64());
-    let shortest = of.list_lengths().map_or(0, |(shortest, _)| shortest);
+    let known = path_of(list).map_or(0, |path| facts.shortest(&path));
+    let shortest = of.list_lengths().map_or(0, |(shortest, _)| shortest).max(known);
     if place.is_none_or(|place| place >= shortest) {
-        let hint = "give the list a `minItems` in its schema";
+        let hint = "ask before: `size(list) > 0 ? … : …`, or give the list a `minItems` in its schema";
         infer.issue(&codes::TYPE_UNPROVEN, "whether the list is long enough cannot be shown", hint);
     }
     let element = place.and_then(|place| of.element_at(place as usize)).or_else(|| of.element());

@@ -174,7 +174,9 @@ impl<'i, 'w> Infer<'i, 'w> {
                     let hint = format!("guard it: `has(steps.{name}.result) ? … : …`, or `steps.{name}.status == \"succeeded\" ? … : …`");
                     self.issue(&codes::OPTIONAL_READ, format!("`steps.{name}.result` may be missing: {why}"), hint);
                 }
-                self.world.result_for(self.reader, step)
+                let known = [path[0].clone(), path[1].clone(), "status".to_owned()];
+                let whole = certain || facts.value(&known).is_some_and(|status| status == "succeeded");
+                self.world.result_for(self.reader, step, whole)
             }
             "status" if certain && !self.is_undone(step) => Type::words(["succeeded"]),
             "status" => Type::words(["succeeded", "failed", "skipped", "cancelled", "open"]),
@@ -253,7 +255,7 @@ impl<'i, 'w> Infer<'i, 'w> {
 
     /// `has(…)`: the way to the last name must be there, the last name need not.
     fn has(&mut self, operand: &IdedExpr, name: &str, facts: &Facts) {
-        let path = path_of(operand);
+        let path = path_of(operand).filter(|path| self.bound.iter().all(|(name, _)| *name != path[0]));
         if let Some([steps, _]) = path.as_deref()
             && steps == "steps"
         {
@@ -267,6 +269,21 @@ impl<'i, 'w> Infer<'i, 'w> {
         let of = self.infer(operand, facts).of;
         if of.is_any() || of.is_never() {
             return;
+        }
+        if !of.kinds().only(Kinds::OBJECT) {
+            let at = path_of(operand).unwrap_or_default();
+            let seen = if at.is_empty() { "the value".to_owned() } else { at.join(".") };
+            match of.is_nullable() && of.without_null().kinds().only(Kinds::OBJECT) && !at.is_empty() {
+                true if facts.is_not_null(&at) => {}
+                true => {
+                    let message = format!("`{seen}` may be null, and `has` looks only into objects");
+                    self.issue(&codes::OPTIONAL_READ, message, format!("ask before: `{seen} != null && has({seen}.{name})`"));
+                }
+                false => {
+                    let message = format!("`has` looks only into objects, but `{seen}` is {}", of.render(SHOWN));
+                    self.issue(&codes::TYPE_MISMATCH, message, "ask for a field of an object");
+                }
+            }
         }
         if let (true, Field::Absent { known }) = (of.kinds().meets(Kinds::OBJECT), of.field(name)) {
             let near = crate::suggest::nearest_name(name, known.iter().map(String::as_str));
@@ -313,15 +330,18 @@ impl<'i, 'w> Infer<'i, 'w> {
             self.bound.push((second.clone(), element.into()));
         }
         self.bound.push((comprehension.accu_var.clone(), accumulator.into()));
-        self.infer(&comprehension.loop_cond, facts);
-        let step = self.infer(&comprehension.loop_step, facts);
+        // The variables may hide names of which something is known.
+        let mut inner = facts.clone();
+        self.bound[outer..].iter().for_each(|(name, _)| inner.forget(name));
+        self.infer(&comprehension.loop_cond, &inner);
+        let step = self.infer(&comprehension.loop_step, &inner);
         let accumulated = match step.of.element() {
             Some(element) if step.of.kinds().only(Kinds::ARRAY) => Type::list(element),
             _ => step.of,
         };
         self.bound.truncate(outer);
         self.bound.push((comprehension.accu_var.clone(), accumulated.into()));
-        let result = self.infer(&comprehension.result, facts);
+        let result = self.infer(&comprehension.result, &inner);
         self.bound.truncate(outer);
         result
     }

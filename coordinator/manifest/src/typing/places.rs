@@ -10,6 +10,7 @@ use crate::schema::locate;
 use crate::slots::{Slot, SlotKind};
 use crate::typed_parts::Parts;
 use serde_json::Value;
+use std::collections::HashSet;
 use tasker_engine::StepIndex;
 use tasker_engine::expression::Expression;
 use tasker_engine::template::{Part, Template};
@@ -22,13 +23,26 @@ const TEXT_OR_NUMBER: Kinds = Kinds::STRING.with(Kinds::INTEGER).with(Kinds::NUM
 
 /// Checks every value of a manifest.
 pub(super) fn check(world: &World<'_>, parts: &Parts<'_>, report: &mut Report<'_>) {
+    let mut doubts = Doubts::default();
     for (step, slot) in parts.slots() {
-        Check { world, step, slot, report }.run();
+        Check { world, step, slot, report, doubts: &mut doubts }.run();
     }
     for step in parts.workflow.indexes() {
-        input_without_mapping(world, parts, step, report);
+        input_without_mapping(world, parts, step, &mut doubts, report);
         switch_cases(world, parts, step, report);
         fallbacks(world, parts, step, report);
+    }
+}
+
+/// What cannot be shown is said once for a step: more would hide what is wrong.
+#[derive(Default)]
+struct Doubts(HashSet<Option<StepIndex>>);
+
+impl Doubts {
+    fn report(&mut self, step: Option<StepIndex>, place: Place, issue: Issue, report: &mut Report<'_>) {
+        if !std::ptr::eq(issue.code, &codes::TYPE_UNPROVEN) || self.0.insert(step) {
+            report.add(Problem::new(issue.code, place, issue.message).hint(issue.hint));
+        }
     }
 }
 
@@ -37,6 +51,7 @@ struct Check<'c, 'w, 'r, 's> {
     step: Option<StepIndex>,
     slot: &'c Slot,
     report: &'r mut Report<'s>,
+    doubts: &'r mut Doubts,
 }
 
 impl Check<'_, '_, '_, '_> {
@@ -73,7 +88,7 @@ impl Check<'_, '_, '_, '_> {
             (None, _) => Reader::Result,
             (Some(step), kind) => Reader::Step { step, item: kind == SlotKind::Input },
         };
-        let facts = self.step.map(|step| facts_of(self.world, step, self.slot.kind)).unwrap_or_default();
+        let facts = self.step.map(|step| facts_of(self.world, step, self.slot.kind).clone()).unwrap_or_default();
         let item = match (self.step, self.slot.kind) {
             (Some(step), SlotKind::Input) => item_type(self.world, step),
             _ => Type::any(),
@@ -85,7 +100,7 @@ impl Check<'_, '_, '_, '_> {
         }
         let of = walk.template(&self.slot.mapping, &self.slot.mapping.template, &mut 0);
         for (place, issue) in walk.found {
-            report_issue(self.report, place, issue);
+            self.doubts.report(self.step, place, issue, self.report);
         }
         of
     }
@@ -96,7 +111,7 @@ impl Check<'_, '_, '_, '_> {
 
     fn say(&mut self, issue: Issue) {
         let place = self.place();
-        report_issue(self.report, place, issue);
+        self.doubts.report(self.step, place, issue, self.report);
     }
 
     fn demand(&mut self, of: &Type, kinds: Kinds, what: &str) {
@@ -119,32 +134,33 @@ impl Check<'_, '_, '_, '_> {
     fn input(&mut self, of: &Type) {
         let Some(step) = self.step else { return };
         let definition = self.world.workflow.step(step);
-        let Some(accepted) = definition.contract.input.as_ref().map(|schema| Type::of_schema(schema.source())) else { return };
+        let Some(accepted) = definition.contract.input.as_ref().map(|schema| self.world.of_schema(schema)) else { return };
         let who = definition.capability().map_or_else(|| definition.name.to_string(), ToString::to_string);
         let node = &self.slot.node;
-        fits(&accepted, of, &who, |path| locate(node, path).mark(), self.report);
+        if let Some((path, issue)) = misfit(&accepted, of, &who) {
+            self.doubts.report(self.step, locate(node, &path).mark(), issue, self.report);
+        }
     }
 }
 
-/// Says where a value does not fit, or cannot be shown to.
-fn fits(accepted: &Type, of: &Type, who: &str, place: impl Fn(&str) -> Place, report: &mut Report<'_>) {
+/// What is wrong with a value where a schema is asked for, and where in it; nothing if it fits.
+fn misfit(accepted: &Type, of: &Type, who: &str) -> Option<(String, Issue)> {
+    let at = |path: &str| if path.is_empty() { String::new() } else { format!(" at {path}") };
     match accepted.admits(of) {
-        Verdict::Fits => {}
+        Verdict::Fits => None,
         Verdict::Breaks { path, expected, found, reason, counterexample } => {
-            let at = if path.is_empty() { String::new() } else { format!(" at {path}") };
-            let message = format!("the input does not fit `{who}`{at}: {reason}");
+            let message = format!("the input does not fit `{who}`{}: {reason}", at(&path));
             let mut hint = format!("it accepts {expected}; here it may be {found}");
             if let Some(example) = counterexample {
                 let example: String = example.to_string().chars().take(SHOWN).collect();
                 hint.push_str(&format!("; for example {example} would be refused"));
             }
-            report.add(Problem::new(&codes::INPUT_MISMATCH, place(&path), message).hint(hint));
+            Some((path, Issue { code: &codes::INPUT_MISMATCH, message, hint }))
         }
         Verdict::Unproven { path, reason } => {
-            let at = if path.is_empty() { String::new() } else { format!(" at {path}") };
-            let message = format!("that the input fits `{who}`{at} cannot be shown: {reason}");
-            let hint = "declare the schema of what is read; until then it is checked when it runs";
-            report.add(Problem::new(&codes::TYPE_UNPROVEN, place(&path), message).hint(hint));
+            let message = format!("that the input fits `{who}`{} cannot be shown: {reason}", at(&path));
+            let hint = "declare the schema of what is read; until then it is checked when it runs".to_owned();
+            Some((path, Issue { code: &codes::TYPE_UNPROVEN, message, hint }))
         }
     }
 }
@@ -192,28 +208,12 @@ impl Walk<'_, '_> {
     }
 }
 
-fn report_issue(report: &mut Report<'_>, place: Place, issue: Issue) {
-    report.add(Problem::new(issue.code, place, issue.message).hint(issue.hint));
-}
-
-/// What holds whenever a step begins: the branches it is in, and, for what is read afterwards, its own condition.
-fn facts_of(world: &World<'_>, step: StepIndex, kind: SlotKind) -> Facts {
-    let mut facts = Facts::default();
-    let step = world.workflow.step(step);
-    if let [branch] = step.branches.as_slice()
-        && let StepKind::Switch(switch) = &world.workflow.step(branch.switch).kind
-        && let (Some(path), Some(case)) = (switch.on.path(), switch.cases.get(branch.case as usize))
-    {
-        facts.learn_value(path, case.value.clone());
+/// What holds when a value of a step is looked at: its condition holds for all that is read afterwards.
+fn facts_of<'w>(world: &'w World<'_>, step: StepIndex, kind: SlotKind) -> &'w Facts {
+    match kind {
+        SlotKind::When => world.certainty.before(step),
+        _ => world.certainty.begun(step),
     }
-    if let Some(condition) = step.when.as_ref().filter(|_| kind != SlotKind::When) {
-        match (condition.syntax(), condition.path()) {
-            (Some(syntax), _) => facts.learn(syntax, true),
-            (None, Some(path)) => facts.learn_value(path, Value::Bool(true)),
-            (None, None) => {}
-        }
-    }
-    facts
 }
 
 /// The type of an item, or batch, of a step's fan-out.
@@ -222,7 +222,7 @@ fn item_type(world: &World<'_>, step: StepIndex) -> Type {
     // What is wrong with the list is said where it is written.
     let mut infer = Infer::new(world, Reader::Step { step, item: false }, Type::any());
     let facts = facts_of(world, step, SlotKind::Items);
-    let list = infer.expression(&for_each.items, &facts);
+    let list = infer.expression(&for_each.items, facts);
     let element = list.element().filter(|_| !list.is_any()).unwrap_or_else(Type::any);
     match for_each.batch_size {
         None => element,
@@ -231,23 +231,25 @@ fn item_type(world: &World<'_>, step: StepIndex) -> Type {
 }
 
 /// A step without `input` is sent the task's input, or the item.
-fn input_without_mapping(world: &World<'_>, parts: &Parts<'_>, step: StepIndex, report: &mut Report<'_>) {
+fn input_without_mapping(world: &World<'_>, parts: &Parts<'_>, step: StepIndex, doubts: &mut Doubts, report: &mut Report<'_>) {
     let definition = world.workflow.step(step);
     if definition.input.is_some() || definition.call().is_none() {
         return;
     }
-    let Some(accepted) = definition.contract.input.as_ref().map(|schema| Type::of_schema(schema.source())) else { return };
+    let Some(accepted) = definition.contract.input.as_ref().map(|schema| world.of_schema(schema)) else { return };
     let of = if definition.for_each.is_some() { item_type(world, step) } else { world.input.clone() };
     let who = definition.capability().map(ToString::to_string).unwrap_or_default();
     let place = parts.steps[step.at()].place;
-    fits(&accepted, &of, &who, |_| place, report);
+    if let Some((_, issue)) = misfit(&accepted, &of, &who) {
+        doubts.report(Some(step), place, issue, report);
+    }
 }
 
 /// Cases that never come, and values for which there is none.
 fn switch_cases(world: &World<'_>, parts: &Parts<'_>, step: StepIndex, report: &mut Report<'_>) {
     let StepKind::Switch(switch) = &world.workflow.step(step).kind else { return };
     let mut infer = Infer::new(world, Reader::Step { step, item: false }, Type::any());
-    let of = infer.expression(&switch.on, &facts_of(world, step, SlotKind::SwitchOn));
+    let of = infer.expression(&switch.on, facts_of(world, step, SlotKind::SwitchOn));
     let written = &parts.steps[step.at()];
     for case in &switch.cases {
         if never_equal(&of, &Type::literal(&case.value)) {

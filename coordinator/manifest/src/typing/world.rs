@@ -1,38 +1,15 @@
 //! The type of every name that an expression may use, and whether it is there when a step looks at it.
 
+use super::certainty::Certainty;
 use crate::typed_parts::Parts;
+use std::cell::RefCell;
 use std::collections::HashMap;
-use tasker_engine::Schema;
+use std::rc::Rc;
 use tasker_engine::ids::StepIndex;
 use tasker_engine::reaction::{Exhausted, Reaction};
 use tasker_engine::workflow::{Join, Role, Step, StepKind, Stop, Workflow};
+use tasker_engine::{Digest, Schema};
 use tasker_types::{FieldOf, Type};
-
-/// A set of steps, as bits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Steps(Vec<u64>);
-
-impl Steps {
-    fn none(steps: usize) -> Self {
-        Self(vec![0; steps.div_ceil(64)])
-    }
-
-    fn add(&mut self, step: StepIndex) {
-        self.0[step.at() / 64] |= 1 << (step.at() % 64);
-    }
-
-    fn add_all(&mut self, other: &Self) {
-        self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine |= theirs);
-    }
-
-    fn keep(&mut self, other: &Self) {
-        self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine &= theirs);
-    }
-
-    pub fn has(&self, step: StepIndex) -> bool {
-        self.0[step.at() / 64] & (1 << (step.at() % 64)) != 0
-    }
-}
 
 /// What is known about a manifest's values.
 pub(crate) struct World<'w> {
@@ -42,10 +19,12 @@ pub(crate) struct World<'w> {
     results: Vec<Type>,
     /// What each step asks its owner for, and gives, once: of a fan-out the item's.
     single: Vec<Type>,
-    /// The steps that have certainly succeeded when a step begins.
-    certain: Vec<Steps>,
-    /// The steps that have certainly succeeded when the task does.
-    at_the_end: Steps,
+    /// What each step gives if none takes its place.
+    own: Vec<Type>,
+    /// What is certain, and when.
+    pub certainty: Certainty,
+    /// Schemas that were read, by their digest: many steps ask for the same capability.
+    read: RefCell<HashMap<Digest, Rc<Type>>>,
 }
 
 /// Who looks.
@@ -62,19 +41,32 @@ pub(crate) enum Reader {
 impl<'w> World<'w> {
     pub fn of(parts: &Parts<'w>) -> Self {
         let workflow = parts.workflow;
-        let mut read: HashMap<tasker_engine::Digest, Type> = HashMap::new();
-        let mut of_schema = |schema: Option<&Schema>| match schema {
-            None => Type::any(),
-            Some(schema) => read.entry(schema.digest()).or_insert_with(|| Type::of_schema(schema.source())).clone(),
+        let mut world = Self {
+            workflow,
+            input: Type::any(),
+            results: Vec::new(),
+            single: Vec::new(),
+            own: Vec::new(),
+            certainty: Certainty::of(workflow),
+            read: RefCell::default(),
         };
-        let input = of_schema(workflow.input.as_ref());
-        let single: Vec<Type> = workflow.steps.iter().map(|step| of_step(step, &mut of_schema)).collect();
-        let mut world =
-            Self { workflow, input, results: single.clone(), single, certain: Vec::new(), at_the_end: Steps::none(workflow.steps.len()) };
-        world.fan_out();
+        world.input = world.of_optional(workflow.input.as_ref());
+        world.single = workflow.steps.iter().map(|step| world.of_step(step)).collect();
+        world.own = workflow.indexes().map(|step| world.fanned_out(step)).collect();
+        world.results = world.own.clone();
         world.fall_back();
-        world.order();
         world
+    }
+
+    /// The type of a schema; each schema is read once.
+    pub fn of_schema(&self, schema: &Schema) -> Rc<Type> {
+        let mut read = self.read.borrow_mut();
+        read.entry(schema.digest()).or_insert_with(|| Rc::new(Type::of_schema(schema.source()))).clone()
+    }
+
+    /// What is not said may be anything.
+    fn of_optional(&self, schema: Option<&Schema>) -> Type {
+        schema.map_or_else(Type::any, |schema| Type::clone(&self.of_schema(schema)))
     }
 
     /// What a step gives when it succeeds: of a fan-out the list.
@@ -82,14 +74,14 @@ impl<'w> World<'w> {
         &self.results[step.at()]
     }
 
-    /// What a reader sees as a step's result.
-    pub fn result_for(&self, reader: Reader, step: StepIndex) -> Type {
-        // What is undone may be a fan-out that got only part of its items done.
-        if let Reader::Step { step: reader, .. } = reader
-            && self.workflow.step(reader).role == (Role::Compensation { of: step })
-            && self.workflow.step(step).for_each.is_some()
-        {
-            return Type::list(self.single[step.at()].nullable());
+    /// What a reader sees as a step's result. `whole`: the step is known to have succeeded.
+    pub fn result_for(&self, reader: Reader, step: StepIndex, whole: bool) -> Type {
+        let undone =
+            matches!(reader, Reader::Step { step: reader, .. } if self.workflow.step(reader).role == (Role::Compensation { of: step }));
+        // A fan-out that failed part-way shows what it got done.
+        if self.workflow.step(step).for_each.is_some() && (undone || !whole) {
+            let part = Type::list(self.single[step.at()].nullable());
+            return Type::union([self.results[step.at()].clone(), part]);
         }
         self.results[step.at()].clone()
     }
@@ -97,8 +89,8 @@ impl<'w> World<'w> {
     /// Whether a step has certainly succeeded when the reader looks at it.
     pub fn is_certain(&self, reader: Reader, step: StepIndex) -> bool {
         match reader {
-            Reader::Step { step: reader, .. } => self.certain[reader.at()].has(step),
-            Reader::Result => self.at_the_end.has(step),
+            Reader::Step { step: reader, .. } => self.certainty.succeeded(reader).has(step),
+            Reader::Result => self.certainty.at_the_end().has(step),
             Reader::Submission => false,
         }
     }
@@ -127,17 +119,16 @@ impl<'w> World<'w> {
         }
     }
 
-    fn fan_out(&mut self) {
-        for step in self.workflow.indexes() {
-            let Some(for_each) = &self.workflow.step(step).for_each else { continue };
-            let single = self.single[step.at()].clone();
-            // A person may skip an item that waits for one.
-            let skipped = reactions(self.workflow.step(step)).any(|how| how == Exhausted::Wait);
-            let element = match for_each.stop {
-                Stop::OnFailure if !skipped => single,
-                Stop::OnFailure | Stop::Never | Stop::Failures(_) | Stop::Successes(_) => single.nullable(),
-            };
-            self.results[step.at()] = Type::list(element);
+    /// What a step gives by itself: of a fan-out a list with a place for each item.
+    fn fanned_out(&self, step: StepIndex) -> Type {
+        let single = self.single[step.at()].clone();
+        let definition = self.workflow.step(step);
+        let Some(for_each) = &definition.for_each else { return single };
+        // A person may skip an item that waits for one.
+        let skipped = reactions(definition).any(|how| how == Exhausted::Wait);
+        match for_each.stop {
+            Stop::OnFailure if !skipped => Type::list(single),
+            Stop::OnFailure | Stop::Never | Stop::Failures(_) | Stop::Successes(_) => Type::list(single.nullable()),
         }
     }
 
@@ -148,7 +139,7 @@ impl<'w> World<'w> {
                 let definition = self.workflow.step(step);
                 let others: Vec<Type> = definition.on_error.fallbacks().map(|other| self.results[other.at()].clone()).collect();
                 if !others.is_empty() {
-                    let own = self.own_result(step);
+                    let own = self.own[step.at()].clone();
                     self.results[step.at()] = Type::union(std::iter::once(own).chain(others));
                 }
             }
@@ -156,137 +147,45 @@ impl<'w> World<'w> {
     }
 
     /// What a step itself gives, without its fallbacks.
-    pub fn own_result(&self, step: StepIndex) -> Type {
-        let definition = self.workflow.step(step);
-        match &definition.for_each {
-            None => self.single[step.at()].clone(),
-            Some(for_each) if for_each.stop == Stop::OnFailure => Type::list(self.single[step.at()].clone()),
-            Some(_) => Type::list(self.single[step.at()].nullable()),
-        }
+    pub fn own_result(&self, step: StepIndex) -> &Type {
+        &self.own[step.at()]
     }
 
-    /// Works out what is certain, in the order of the graph.
-    fn order(&mut self) {
-        let workflow = self.workflow;
-        let count = workflow.steps.len();
-        self.certain = vec![Steps::none(count); count];
-        let mut sure = Steps::none(count);
-        let mut open: Vec<usize> = workflow.steps.iter().map(|step| step.depends_on.len()).collect();
-        let mut ready: Vec<StepIndex> = workflow.indexes().filter(|step| open[step.at()] == 0).collect();
-        while let Some(step) = ready.pop() {
-            self.certain[step.at()] = self.certain_for(step);
-            if self.succeeds_surely(step, &sure) {
-                sure.add(step);
+    /// What one attempt, wait or choice gives.
+    fn of_step(&self, step: &Step) -> Type {
+        match &step.kind {
+            StepKind::Call(_) => self.of_optional(step.contract.result.as_ref()),
+            StepKind::Child(child) if child.detached => Type::object([field("task", Type::string())], true),
+            StepKind::Child(_) => self.of_optional(step.contract.result.as_ref()),
+            StepKind::Wait(wait) => self.of_optional(wait.payload.as_ref()),
+            StepKind::Sleep(_) => Type::null(),
+            StepKind::Switch(switch) => {
+                let branches = switch.cases.len() as u32 + u32::from(switch.has_default);
+                let names: Vec<&str> = (0..branches).map(|branch| switch.branch_name(branch)).collect();
+                Type::object([field("case", Type::words(names))], true)
             }
-            for successor in &workflow.step(step).successors {
-                open[successor.at()] -= 1;
-                if open[successor.at()] == 0 {
-                    ready.push(*successor);
-                }
-            }
-        }
-        // Handlers see what their owner saw; owners may be handlers themselves, in short chains.
-        for _ in 0..4 {
-            for step in workflow.indexes() {
-                let (of, with_owner) = match workflow.step(step).role {
-                    Role::Compensation { of } => (of, true),
-                    Role::Fallback { of } => (of, false),
-                    Role::Forward | Role::OnFailure => continue,
+            StepKind::Approval(approval) => {
+                // Nobody has to fill in a form in order to say no.
+                let form = approval.form.as_ref().map_or_else(Type::null, |form| self.of_optional(Some(form)));
+                let common = |decision: &str, form: Type| {
+                    let fields = [
+                        field("decision", Type::words([decision])),
+                        field("by", Type::string()),
+                        field("role", Type::string().nullable()),
+                        field("comment", Type::string().nullable()),
+                        field("form", form),
+                    ];
+                    Type::object(fields, true)
                 };
-                let mut seen = self.certain[of.at()].clone();
-                if with_owner {
-                    seen.add(of);
-                }
-                self.certain[step.at()] = seen;
+                Type::union([common("approved", form.clone()), common("rejected", form.nullable())])
             }
         }
-        for step in workflow.steps.iter().filter(|step| matches!(step.join, Join::AtLeast { cancel_others: true, .. })) {
-            for other in &step.depends_on {
-                sure.0[other.at() / 64] &= !(1 << (other.at() % 64));
-            }
-        }
-        self.at_the_end = sure;
-    }
-
-    /// The steps that have succeeded whenever this forward step begins.
-    fn certain_for(&self, step: StepIndex) -> Steps {
-        let definition = self.workflow.step(step);
-        let mut seen = Steps::none(self.workflow.steps.len());
-        let with = |dependency: &StepIndex| {
-            let mut set = self.certain[dependency.at()].clone();
-            set.add(*dependency);
-            set
-        };
-        for branch in &definition.branches {
-            seen.add_all(&with(&branch.switch));
-        }
-        let mut dependencies = definition.depends_on.iter();
-        let all = match definition.join {
-            Join::All => true,
-            Join::AtLeast { count, .. } => count as usize >= definition.depends_on.len(),
-            Join::Any => definition.depends_on.len() == 1,
-            Join::Done => return seen,
-        };
-        if all {
-            dependencies.for_each(|dependency| seen.add_all(&with(dependency)));
-        } else if let Some(first) = dependencies.next() {
-            // One of them has succeeded, whichever: what all of them have in common is certain.
-            let mut common = with(first);
-            dependencies.for_each(|dependency| common.keep(&with(dependency)));
-            seen.add_all(&common);
-        }
-        seen
-    }
-
-    /// Whether a task cannot succeed without this step having succeeded.
-    fn succeeds_surely(&self, step: StepIndex, sure: &Steps) -> bool {
-        let definition = self.workflow.step(step);
-        let goes_on = reactions(definition).any(|how| matches!(how, Exhausted::Continue | Exhausted::Wait));
-        let met = definition.depends_on.iter().filter(|dependency| sure.has(**dependency)).count();
-        let joins = match definition.join {
-            Join::All => met == definition.depends_on.len(),
-            Join::Any => met > 0 || definition.depends_on.is_empty(),
-            Join::Done => true,
-            Join::AtLeast { count, .. } => met >= count as usize,
-        };
-        definition.role == Role::Forward && definition.when.is_none() && definition.branches.is_empty() && !goes_on && joins
     }
 }
 
 /// What may follow from a step's failures.
 pub(crate) fn reactions(step: &Step) -> impl Iterator<Item = Exhausted> + '_ {
     step.on_error.arms.values().chain([&step.on_error.otherwise]).map(Reaction::exhausted)
-}
-
-/// What one attempt, wait or choice gives.
-fn of_step(step: &Step, of_schema: &mut impl FnMut(Option<&Schema>) -> Type) -> Type {
-    match &step.kind {
-        StepKind::Call(_) => of_schema(step.contract.result.as_ref()),
-        StepKind::Child(child) if child.detached => Type::object([field("task", Type::string())], true),
-        StepKind::Child(_) => of_schema(step.contract.result.as_ref()),
-        StepKind::Wait(wait) => of_schema(wait.payload.as_ref()),
-        StepKind::Sleep(_) => Type::null(),
-        StepKind::Switch(switch) => {
-            let branches = switch.cases.len() as u32 + u32::from(switch.has_default);
-            let names: Vec<&str> = (0..branches).map(|branch| switch.branch_name(branch)).collect();
-            Type::object([field("case", Type::words(names))], true)
-        }
-        StepKind::Approval(approval) => {
-            // Nobody has to fill in a form in order to say no.
-            let form = approval.form.as_ref().map_or_else(Type::null, |form| of_schema(Some(form)));
-            let common = |decision: &str, form: Type| {
-                let fields = [
-                    field("decision", Type::words([decision])),
-                    field("by", Type::string()),
-                    field("role", Type::string().nullable()),
-                    field("comment", Type::string().nullable()),
-                    field("form", form),
-                ];
-                Type::object(fields, true)
-            };
-            Type::union([common("approved", form.clone()), common("rejected", form.nullable())])
-        }
-    }
 }
 
 /// A member that is always there.
