@@ -93,6 +93,15 @@ impl Api {
         self.request(Method::POST, path, &[("content-type", "application/json")], body.to_string().into_bytes()).await
     }
 
+    /// POST of JSON that a repeat with the same key does not do twice.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub async fn post_with_key(&self, path: &str, body: &Value, key: &str) -> Result<Answer> {
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        self.request(Method::POST, path, &headers, body.to_string().into_bytes()).await
+    }
+
     /// Whether `/readyz` says yes.
     pub async fn is_ready(&self) -> bool {
         self.get("/readyz").await.is_ok_and(|answer| answer.status == StatusCode::OK)
@@ -138,6 +147,26 @@ impl Api {
     /// There is none.
     pub async fn task(&self, id: &str) -> Result<Value> {
         self.get(&format!("/v1/tasks/{id}")).await?.ok()
+    }
+
+    /// Why a task is not moving, as one text.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn why(&self, id: &str) -> Result<String> {
+        Ok(self.get(&format!("/v1/tasks/{id}/why")).await?.ok()?.to_string())
+    }
+
+    /// The children of a task, once it has some.
+    ///
+    /// # Errors
+    /// It has none in time.
+    pub async fn children(&self, id: &str) -> Result<Vec<Value>> {
+        until(&format!("task {id} has children"), TASK_MAX, async || {
+            let children = self.task(id).await?["children"].as_array().cloned().unwrap_or_default();
+            Ok((!children.is_empty()).then_some(children))
+        })
+        .await
     }
 
     /// A task's history.

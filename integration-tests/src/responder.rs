@@ -15,6 +15,25 @@ pub enum Reply {
     Error(Vec<(&'static str, String)>, Value),
 }
 
+impl Reply {
+    /// A failure that another attempt would not change.
+    pub fn failing(code: &str) -> Self {
+        let headers = vec![
+            ("Nats-Service-Error-Code", "422".to_owned()),
+            ("Nats-Service-Error", "no".to_owned()),
+            ("Tasker-Error-Code", code.to_owned()),
+            ("Tasker-Error-Kind", "permanent".to_owned()),
+        ];
+        Self::Error(headers, Value::Null)
+    }
+
+    /// A failure that another attempt may change.
+    pub fn busy() -> Self {
+        let headers = vec![("Nats-Service-Error-Code", "503".to_owned()), ("Nats-Service-Error", "busy".to_owned())];
+        Self::Error(headers, Value::Null)
+    }
+}
+
 /// What was asked.
 #[derive(Debug, Clone)]
 pub struct Asked {
