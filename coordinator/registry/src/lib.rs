@@ -3,8 +3,10 @@
 //! Pure: instants are parameters, nothing is sent from here. Contracts and systems are stored by the runtime's commit; workers
 //! are not stored at all, because they announce themselves again.
 //!
-//! Start reading at [`registry::Registry`]; what workers say and are told is in [`message`].
+//! Start reading at [`registry::Registry`]; what workers say and are told is in [`message`];
+//! whether a contract fits the workflows that rely on it is in [`gate`].
 
+pub mod gate;
 pub mod message;
 pub mod registry;
 pub mod session;

@@ -76,7 +76,8 @@ const PROTOCOL_CODES: [&str; 7] =
 /// The families of codes with which the coordinator itself says that a system without an SDK gave no proper answer; see `docs/http-systems.md`.
 const TRANSPORT_FAMILIES: [&str; 3] = ["http.", "egress.", "responder."];
 
-fn is_always_allowed(code: &str) -> bool {
+/// Whether a failure may have this code although no contract declares it.
+pub fn is_always_allowed(code: &str) -> bool {
     PROTOCOL_CODES.contains(&code) || TRANSPORT_FAMILIES.iter().any(|family| code.starts_with(family))
 }
 
