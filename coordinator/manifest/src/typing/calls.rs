@@ -62,7 +62,7 @@ pub(super) fn infer(infer: &mut Infer<'_, '_>, call: &CallExpr, facts: &Facts) -
             Type::boolean().into()
         }
         (operators::EQUALS | operators::NOT_EQUALS, [left, right]) => {
-            equality(infer, left, right, facts);
+            equality(infer, name, left, right, facts);
             Type::boolean().into()
         }
         (operators::LESS | operators::LESS_EQUALS | operators::GREATER | operators::GREATER_EQUALS, [left, right]) => {
@@ -124,9 +124,11 @@ fn logic(infer: &mut Infer<'_, '_>, left: &IdedExpr, right: &IdedExpr, facts: &F
     Type::boolean().into()
 }
 
-fn equality(infer: &mut Infer<'_, '_>, left: &IdedExpr, right: &IdedExpr, facts: &Facts) {
+fn equality(infer: &mut Infer<'_, '_>, operator: &str, left: &IdedExpr, right: &IdedExpr, facts: &Facts) {
     let (one, other) = (infer.infer(left, facts).of, infer.infer(right, facts).of);
-    if !never_equal(&one, &other) {
+    // To rule out null once more than needed does no harm: what came before may have done so already.
+    let guard = operator == operators::NOT_EQUALS && [left, right].into_iter().any(|side| literal(side) == Some(Value::Null));
+    if guard || !never_equal(&one, &other) {
         return;
     }
     let word = |node: &IdedExpr| literal(node).and_then(|value| value.as_str().map(str::to_owned));
