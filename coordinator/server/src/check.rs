@@ -89,7 +89,7 @@ type Workflows = BTreeMap<(Namespace, Digest), Arc<Workflow>>;
 async fn stored_workflows(store: &dyn Store) -> anyhow::Result<Workflows> {
     let recovery = store.recover().await.context("[store.unreadable]")?;
     let checked = recovery.workflows.into_iter().filter_map(|row| {
-        let manifest = tasker_manifest::check(&row.source, "stored.yaml", &row.namespace).manifest?;
+        let manifest = tasker_manifest::restore(&row.source, "stored.yaml", &row.namespace).manifest?;
         Some(((row.namespace, row.digest), Arc::new(manifest.workflow)))
     });
     Ok(checked.collect())

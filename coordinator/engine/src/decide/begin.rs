@@ -49,15 +49,23 @@ pub fn readiness(task: &Task, step: StepIndex) -> Verdict {
     }
     let progress = task.progress(step);
     let (open, met) = (progress.open_dependencies, progress.met_dependencies);
-    let all = definition.depends_on.len() as u32;
-    let missed = all - open - met;
+    let missed = definition.depends_on.len() as u32 - open - met;
+    // The switches of its own branches only say whether it may run; they are none of the results that `any`, `first` and `at_least` count.
+    let (mut met, mut others_open, mut all) = (met, open, definition.depends_on.len() as u32);
+    for (place, branch) in definition.branches.iter().enumerate() {
+        if definition.branches[..place].iter().all(|earlier| earlier.switch != branch.switch) {
+            met -= u32::from(task.step_result(branch.switch).is_some());
+            others_open -= u32::from(!task.progress(branch.switch).state.is_terminal());
+            all -= 1;
+        }
+    }
     let switches_open = || definition.branches.iter().any(|branch| !task.progress(branch.switch).state.is_terminal());
     match definition.join {
         Join::All if missed > 0 => Verdict::Skip(SkipReason::Join),
         Join::Any if open == 0 && met == 0 && all > 0 => Verdict::Skip(SkipReason::Join),
         Join::All | Join::Any | Join::Done if open > 0 => Verdict::Wait,
         Join::All | Join::Any | Join::Done => Verdict::Go,
-        Join::AtLeast { count, .. } if met + open < count => Verdict::Skip(SkipReason::Join),
+        Join::AtLeast { count, .. } if met + others_open < count => Verdict::Skip(SkipReason::Join),
         Join::AtLeast { count, .. } if met < count || switches_open() => Verdict::Wait,
         Join::AtLeast { .. } => Verdict::Go,
     }

@@ -156,9 +156,12 @@ impl<'w> Walk<'w> {
             let promise = if self.cancelled { "P10" } else { "P9" };
             self.report(promise, format!("step `{}` starts although the task is ending", definition.name));
         }
-        let over = definition.depends_on.iter().filter(|step| self.ends[step.at()].is_some()).count();
-        let met = definition.depends_on.iter().filter(|step| self.ends[step.at()] == Some(End::Succeeded)).count();
-        let all = definition.depends_on.len();
+        // The switches of its own branches are judged as such, below.
+        let counted = |step: &&StepIndex| definition.branches.iter().all(|branch| branch.switch != **step);
+        let dependencies = || definition.depends_on.iter().filter(counted);
+        let over = dependencies().filter(|step| self.ends[step.at()].is_some()).count();
+        let met = dependencies().filter(|step| self.ends[step.at()] == Some(End::Succeeded)).count();
+        let all = dependencies().count();
         let joined = match definition.join {
             Join::All => met == all,
             Join::Any => over == all && (met > 0 || all == 0),

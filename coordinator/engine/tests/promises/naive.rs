@@ -45,11 +45,19 @@ fn opinion(task: &Task, step: StepIndex) -> Opinion {
             return Opinion::Never;
         }
     }
-    let dependencies = &definition.depends_on;
+    let own = |step: &StepIndex| definition.branches.iter().any(|branch| branch.switch == *step);
+    let dependencies: Vec<StepIndex> = definition.depends_on.iter().copied().filter(|step| !own(step)).collect();
     let open = dependencies.iter().filter(|step| !is_over(task, **step)).count();
     let good = dependencies.iter().filter(|step| has_succeeded(task, **step)).count();
     let bad = dependencies.len() - open - good;
     let switches_known = definition.branches.iter().all(|branch| is_over(task, branch.switch));
+    if !switches_known {
+        return match definition.join {
+            Join::All if bad > 0 => Opinion::Never,
+            Join::AtLeast { count, .. } if good + open < count as usize => Opinion::Never,
+            _ => Opinion::NotYet,
+        };
+    }
     match definition.join {
         Join::All if bad > 0 => Opinion::Never,
         Join::All if open > 0 => Opinion::NotYet,
@@ -59,7 +67,7 @@ fn opinion(task: &Task, step: StepIndex) -> Opinion {
         Join::Any if open > 0 => Opinion::NotYet,
         Join::Any if good > 0 || dependencies.is_empty() => Opinion::Goes,
         Join::Any => Opinion::Never,
-        Join::AtLeast { count, .. } if good >= count as usize && switches_known => Opinion::Goes,
+        Join::AtLeast { count, .. } if good >= count as usize => Opinion::Goes,
         Join::AtLeast { count, .. } if good + open < count as usize => Opinion::Never,
         Join::AtLeast { .. } => Opinion::NotYet,
     }

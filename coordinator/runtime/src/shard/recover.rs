@@ -127,6 +127,7 @@ impl Shard {
             last_task: recovery.last_task.unwrap_or_else(|| TaskId::first_at(tasker_engine::Timestamp::from_millis(0))),
             projection: Projection::default(),
             counters: Counters::default(),
+            gate: super::gate::Gate::default(),
             draining: None,
         };
         shard.restore_definitions(&recovery)?;
@@ -207,7 +208,7 @@ impl Shard {
         }
         for row in &recovery.workflows {
             let file = format!("{}.yaml", row.name);
-            let checked = tasker_manifest::check(&row.source, &file, &row.namespace);
+            let checked = tasker_manifest::restore(&row.source, &file, &row.namespace);
             let first = checked.diagnostics.first().map(|found| found.message.clone()).unwrap_or_default();
             let problem = |first: String| StartError::Workflow { name: row.name.to_string(), version: row.version.to_string(), first };
             let manifest = checked.manifest.ok_or_else(|| problem(first))?;
