@@ -1,6 +1,10 @@
 //! The shapes of the server's answers that people are shown. Read leniently: a field that is missing shows as `-`, a field that is new is ignored,
 //! and states are words, so that a newer server does not break an older client. Programs get the server's own JSON, not these.
 
+mod people;
+
+pub(crate) use people::{Approval, EventTaken, HeldStep, Item, Items, Signalled, Wait, WorkflowPause};
+
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -48,6 +52,8 @@ pub(crate) struct WorkflowSummary {
     pub(crate) applied_at: Option<Timestamp>,
     #[serde(default)]
     pub(crate) current: bool,
+    #[serde(default)]
+    pub(crate) paused: Option<Pause>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,9 +70,15 @@ pub(crate) struct WorkflowDetail {
 #[serde(default)]
 pub(crate) struct GraphStep {
     pub(crate) name: String,
-    pub(crate) system: String,
-    pub(crate) capability: String,
+    pub(crate) kind: Option<String>,
+    pub(crate) role: Option<String>,
+    pub(crate) system: Option<String>,
+    pub(crate) capability: Option<String>,
     pub(crate) depends_on: Vec<String>,
+    pub(crate) join: Option<String>,
+    pub(crate) when: Option<String>,
+    pub(crate) fans_out: bool,
+    pub(crate) compensate: Option<String>,
     pub(crate) retry: Option<Retry>,
     pub(crate) timeouts: Option<Timeouts>,
 }
@@ -118,6 +130,8 @@ pub(crate) struct TaskSummary {
     pub(crate) retries: u64,
     #[serde(default)]
     pub(crate) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) waiting: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -152,19 +166,77 @@ pub(crate) struct TaskDetail {
     #[serde(default)]
     pub(crate) duration_ms: Option<i64>,
     #[serde(default)]
+    pub(crate) deadline: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) ending: Option<Ending>,
+    #[serde(default)]
+    pub(crate) paused: Option<Pause>,
+    #[serde(default)]
+    pub(crate) workflow_paused: Option<Pause>,
+    #[serde(default)]
+    pub(crate) parent: Option<Parent>,
+    #[serde(default)]
+    pub(crate) children: Vec<Child>,
+    #[serde(default)]
+    pub(crate) signals_kept: BTreeMap<String, u64>,
+    #[serde(default)]
     pub(crate) events: u64,
     #[serde(default)]
     pub(crate) steps: Vec<StepDetail>,
+}
+
+/// What a task does before it ends otherwise than well.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Ending {
+    pub(crate) cause: String,
+    pub(crate) failure: Option<Failed>,
+    pub(crate) reason: Option<String>,
+    pub(crate) compensate: bool,
+    pub(crate) since: Option<Timestamp>,
+}
+
+/// Why and since when nothing new is started.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Pause {
+    pub(crate) reason: String,
+    pub(crate) since: Option<Timestamp>,
+}
+
+/// Who started a child task.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Parent {
+    pub(crate) task: String,
+    pub(crate) detached: bool,
+}
+
+/// A task that a step started.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Child {
+    pub(crate) task: String,
+    pub(crate) step: String,
+    pub(crate) detached: bool,
+    pub(crate) status: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct StepDetail {
     pub(crate) name: String,
-    pub(crate) system: String,
-    pub(crate) capability: String,
+    pub(crate) kind: Option<String>,
+    pub(crate) role: Option<String>,
+    pub(crate) system: Option<String>,
+    pub(crate) capability: Option<String>,
     pub(crate) depends_on: Vec<String>,
     pub(crate) state: String,
+    pub(crate) skipped: Option<String>,
+    pub(crate) waiting: Option<Wait>,
+    pub(crate) items: Option<Items>,
+    pub(crate) fallback: Option<String>,
+    pub(crate) branch: Option<String>,
     pub(crate) attempt: u64,
     pub(crate) attempts_max: u64,
     pub(crate) ready_at: Option<Timestamp>,
@@ -245,9 +317,13 @@ pub(crate) struct Timeline {
 #[serde(default)]
 pub(crate) struct TimelineRow {
     pub(crate) step: String,
-    pub(crate) system: String,
+    pub(crate) kind: Option<String>,
+    pub(crate) system: Option<String>,
     pub(crate) state: String,
     pub(crate) waited_ms: Option<i64>,
+    /// When it was due, and when it was over. Taken from the task itself where the server's rows do not say it.
+    pub(crate) ready_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
     pub(crate) attempts: Vec<TimelineAttempt>,
 }
 

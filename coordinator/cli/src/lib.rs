@@ -1,5 +1,5 @@
-//! The command line of Tasker, as a library: what `tasker workflow`, `task`, `contract`, `worker`, `system`, `capability`, `debug why`,
-//! `completion` and `help` do. The program's `main` is elsewhere; it flattens [`Global`] and [`Command`] into its own parser and calls [`run_as`]:
+//! The command line of Tasker, as a library: what `tasker workflow`, `task`, `approval`, `step`, `event`, `contract`, `worker`, `system`,
+//! `capability`, `debug why`, `completion` and `help` do. The program's `main` is elsewhere; it flattens [`Global`] and [`Command`] into its own parser and calls [`run_as`]:
 //!
 //! ```no_run
 //! use clap::{CommandFactory, Parser};
@@ -57,8 +57,8 @@ mod text;
 mod yaml;
 
 pub use command::{
-    CapabilityCommand, Command, ContractCommand, DebugCommand, Demand, SystemCommand, TaskCommand, WorkerCommand, WorkflowCommand, execute, run,
-    run_as,
+    ApprovalCommand, CapabilityCommand, Command, ContractCommand, DebugCommand, Demand, EventCommand, Resolution, StepCommand, SystemCommand,
+    TaskCommand, Verdict, WorkerCommand, WorkflowCommand, execute, run, run_as,
 };
 pub use console::{Captured, Console};
 pub use exit::{EXIT_CODES, Exit};

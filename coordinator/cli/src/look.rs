@@ -18,9 +18,9 @@ impl Tone {
     pub(crate) fn of_state(state: &str) -> Option<Self> {
         match state {
             "succeeded" | "alive" | "active" => Some(Self::Good),
-            "failed" | "lost" | "gone" => Some(Self::Bad),
-            "running" | "backing_off" | "ready" | "draining" | "silent" => Some(Self::Busy),
-            "cancelled" | "withdrawn" | "pending" | "left" => Some(Self::Dim),
+            "failed" | "held" | "lost" | "gone" => Some(Self::Bad),
+            "running" | "backing_off" | "ready" | "waiting" | "fanned_out" | "falling_back" | "draining" | "silent" => Some(Self::Busy),
+            "cancelled" | "withdrawn" | "pending" | "parked" | "standby" | "skipped" | "left" => Some(Self::Dim),
             _ => None,
         }
     }

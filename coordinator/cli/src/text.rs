@@ -103,6 +103,22 @@ pub(crate) fn parse_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Reads a step from the command line: its name, or an item of its fan-out as events call it, `resize[17]`.
+///
+/// # Errors
+/// Says what is accepted.
+pub(crate) fn parse_step(text: &str) -> Result<String, String> {
+    let (name, item) = match text.strip_suffix(']').and_then(|front| front.rsplit_once('[')) {
+        Some((name, item)) => (name, item),
+        None => (text, "0"),
+    };
+    let numbered = !item.is_empty() && item.bytes().all(|byte| byte.is_ascii_digit());
+    match parse_name(name) {
+        Ok(_) if numbered => Ok(text.to_owned()),
+        _ => Err(format!("`{}` is not a step such as `resize`, nor an item of one such as `resize[17]`", shorten(&clean(text), 80))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +151,16 @@ mod tests {
         }
         for good in ["tsk_01hz", "2.0.0", "payment.charge", "canary-3", "1+2"] {
             assert_eq!(parse_name(good).as_deref(), Ok(good));
+        }
+    }
+
+    #[test]
+    fn a_step_is_a_name_or_an_item_of_one() {
+        for good in ["resize", "resize[17]", "send-mail"] {
+            assert_eq!(parse_step(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "resize[", "resize[]", "resize[x]", "resize[1][2]", "[3]", "a/b", "a:decide"] {
+            assert!(parse_step(bad).is_err(), "{bad}");
         }
     }
 

@@ -46,7 +46,7 @@ fn help_texts() {
     let mut program = Program::command().term_width(120);
     program.build();
     insta::assert_snapshot!("help", program.render_long_help().to_string());
-    let ours = ["workflow", "task", "contract", "worker", "system", "capability", "completion", "help"];
+    let ours = ["workflow", "task", "approval", "step", "event", "contract", "worker", "system", "capability", "completion", "help"];
     for group in ours {
         let command = program.find_subcommand_mut(group).expect("it exists");
         insta::assert_snapshot!(format!("help_{group}"), command.render_long_help().to_string());
@@ -60,7 +60,7 @@ fn help_texts() {
 
 #[test]
 fn what_makes_no_sense_is_refused_with_the_usage_exit_code() {
-    let bad: [&[&str]; 21] = [
+    let bad: [&[&str]; 28] = [
         &["worker", "drain"],
         &["system", "drain", "payments"],
         &["capability", "breaker", "payments", "payment.charge"],
@@ -82,6 +82,13 @@ fn what_makes_no_sense_is_refused_with_the_usage_exit_code() {
         &["--server", "127.0.0.1:7420", "task", "list"],
         &["-n", "a.b", "task", "list"],
         &["workflow", "lint"],
+        &["approval", "decide", "tsk_1", "review", "maybe", "--by", "ada"],
+        &["approval", "decide", "tsk_1", "review", "approve", "--by", ""],
+        &["approval", "comment", "tsk_1", "review", "", "--by", "ada"],
+        &["step", "resolve", "tsk_1", "ship", "supply", "--by", "ada"],
+        &["step", "resolve", "tsk_1", "ship[x]", "retry", "--by", "ada"],
+        &["event", "send", "paid"],
+        &["task", "items", "tsk_1", "resize", "--limit", "10001"],
     ];
     for arguments in bad {
         let refused = Program::try_parse_from(["tasker"].iter().chain(arguments)).expect_err(&format!("{arguments:?}"));

@@ -58,8 +58,8 @@ The exit code is 1 if any line was refused.",
         "retries",
         "when a request is sent again",
         "\
-A request is repeated only if a repeat cannot do anything twice: questions, submissions with a key, and dry runs. 429 and 503 are tried
-again after what the server asks for with Retry-After (up to 60 s), otherwise after a growing delay. Commands that run for long (--wait, watch,
+A request is repeated only if a repeat cannot do anything twice: questions, submissions with a key, signals and events with an id, and dry
+runs. 429 and 503 are tried again after what the server asks for with Retry-After (up to 60 s), otherwise after a growing delay. Commands that run for long (--wait, watch,
 --follow, --input-lines) also live through a restart of the server of about two minutes.
 
 If a submission without a key gets no answer, nobody knows whether it was accepted. It is not repeated; the exit code is 9.",

@@ -42,6 +42,14 @@ pub(crate) fn read_text(path: &str, console: &mut Console) -> Result<String, Fai
 /// # Errors
 /// Says where the JSON breaks off, and what may have been meant.
 pub(crate) fn read_json(given: &str, console: &mut Console) -> Result<Box<RawValue>, Failure> {
+    read_json_of("--input", given, console)
+}
+
+/// Reads the value of any option that takes JSON, as [`read_json`] does; `option` is what messages call it.
+///
+/// # Errors
+/// Says where the JSON breaks off, and what may have been meant.
+pub(crate) fn read_json_of(option: &str, given: &str, console: &mut Console) -> Result<Box<RawValue>, Failure> {
     let path = if given == "-" { Some("-") } else { given.strip_prefix('@') };
     if let Some(path) = path {
         let content = read_text(path, console)?;
@@ -53,12 +61,20 @@ pub(crate) fn read_json(given: &str, console: &mut Console) -> Result<Box<RawVal
     }
     RawValue::from_string(given.trim().to_owned()).map_err(|cause| {
         let help = if Path::new(given).is_file() {
-            format!("to send the content of that file: --input @{given}")
+            format!("to send the content of that file: {option} @{given}")
         } else {
-            "--input takes JSON such as '{\"name\":\"Ada\"}', @FILE, or - for standard input".to_owned()
+            format!("{option} takes JSON such as '{{\"name\":\"Ada\"}}', @FILE, or - for standard input")
         };
-        Failure::Usage { said: format!("--input is not JSON: {cause}"), help }
+        Failure::Usage { said: format!("{option} is not JSON: {cause}"), help }
     })
+}
+
+/// The JSON of an option that may be absent, for a request's body.
+///
+/// # Errors
+/// As [`read_json_of`].
+pub(crate) fn read_optional(option: &str, given: Option<&str>, console: &mut Console) -> Result<Option<Box<RawValue>>, Failure> {
+    given.map(|given| read_json_of(option, given, console)).transpose()
 }
 
 /// Reads `key=value` from the command line.

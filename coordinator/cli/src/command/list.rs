@@ -24,6 +24,14 @@ pub struct List {
     #[arg(long, value_name = "STATUS", value_delimiter = ',')]
     status: Vec<String>,
 
+    /// Only tasks that wait for one of these: approval, held, signal, event, sleep, paused
+    #[arg(long, value_name = "FOR", value_delimiter = ',')]
+    waiting: Vec<String>,
+
+    /// Only tasks that this task's steps started
+    #[arg(long, value_name = "TASK", value_parser = text::parse_name)]
+    parent: Option<String>,
+
     /// Only tasks of this workflow
     #[arg(long, value_name = "NAME")]
     workflow: Option<String>,
@@ -73,6 +81,8 @@ fn parse_when(text: &str) -> Result<Timestamp, String> {
 impl List {
     fn is_filtered(&self) -> bool {
         !self.status.is_empty()
+            || !self.waiting.is_empty()
+            || self.parent.is_some()
             || self.workflow.is_some()
             || self.error_code.is_some()
             || !self.labels.is_empty()
@@ -83,10 +93,13 @@ impl List {
 
     fn request<'a>(&self, client: &'a Client, limit: usize, cursor: Option<&str>) -> Request<'a> {
         let status = (!self.status.is_empty()).then(|| self.status.join(","));
+        let waiting = (!self.waiting.is_empty()).then(|| self.waiting.join(","));
         let written = |at: Option<Timestamp>| at.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
         let mut request = client
             .get(&["tasks"])
             .query_if("status", status.as_deref())
+            .query_if("waiting", waiting.as_deref())
+            .query_if("parent", self.parent.as_deref())
             .query_if("workflow", self.workflow.as_deref())
             .query_if("error_code", self.error_code.as_deref())
             .query_if("accepted_from", written(self.accepted_from).as_deref())

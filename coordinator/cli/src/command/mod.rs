@@ -1,27 +1,35 @@
 //! What can be typed: one file for each noun, and for each verb that is more than a question and an answer.
 
+mod approval;
 mod contract;
 mod definition;
 mod events;
 mod explain;
 mod fleet;
 mod format;
+mod gather;
 mod graph;
 mod help;
 mod input;
+mod items;
 mod lines;
 mod list;
+mod outside;
 mod pages;
 mod rehearse;
 mod schema;
+mod step;
 mod submit;
 mod task;
 mod wait;
 mod watch;
 mod workflow;
 
+pub use approval::{ApprovalCommand, Verdict};
 pub use contract::ContractCommand;
 pub use fleet::{CapabilityCommand, Demand, SystemCommand, WorkerCommand};
+pub use outside::EventCommand;
+pub use step::{Resolution, StepCommand};
 pub use task::{DebugCommand, TaskCommand};
 pub use workflow::WorkflowCommand;
 
@@ -45,6 +53,15 @@ pub enum Command {
     /// Submit tasks, follow them, and bring them to an end
     #[command(subcommand)]
     Task(TaskCommand),
+    /// See what people are asked to decide, and decide it
+    #[command(subcommand)]
+    Approval(ApprovalCommand),
+    /// See the steps that failed for good and wait for a person, and say what becomes of them
+    #[command(subcommand)]
+    Step(StepCommand),
+    /// Tell whoever waits for it that something happened
+    #[command(subcommand)]
+    Event(EventCommand),
     /// Make schemas from samples and workers from schemas, and see what a new contract breaks
     #[command(subcommand)]
     Contract(ContractCommand),
@@ -132,6 +149,9 @@ async fn dispatch(program: clap::Command, command: Command, global: &Global, con
     match command {
         Command::Workflow(command) => workflow::run(command, global, console).await,
         Command::Task(command) => task::run(command, &Client::new(global)?, console).await,
+        Command::Approval(command) => approval::run(command, &Client::new(global)?, console).await,
+        Command::Step(command) => step::run(command, &Client::new(global)?, console).await,
+        Command::Event(command) => outside::run(command, &Client::new(global)?, console).await,
         Command::Contract(command) => contract::run(command, global, console).await,
         Command::Worker(command) => fleet::run_worker(command, &Client::new(global)?, console).await,
         Command::System(command) => fleet::run_system(command, global, console).await,

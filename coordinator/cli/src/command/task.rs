@@ -1,13 +1,16 @@
 //! `tasker task …`: the verbs, and those that are one question and one answer.
 
+use super::items::Items;
 use super::list::List;
+use super::outside::Signal;
 use super::submit::Submit;
-use super::{events, list, submit, wait, watch};
-use crate::answers::{Page, Reason, Submitted, TaskDetail};
+use super::{events, items, list, outside, submit, wait, watch};
+use crate::answers::{Page, Reason, Submitted, TaskDetail, Timeline};
 use crate::client::Client;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::global::Format;
 use crate::{render, text};
 use clap::Subcommand;
 use std::time::Duration;
@@ -37,6 +40,7 @@ Exit codes with --wait: 0 succeeded, 6 failed or cancelled, 7 not over in time (
 Examples:
   tasker task list --status failed --accepted-from 2h
   tasker task list --workflow process_order --label tenant=acme --limit 200
+  tasker task list --waiting approval,held
   tasker task list --error-code card_declined --all -o jsonl | jq -r .id")]
     List(List),
     /// Show a task: its state, steps, input and result
@@ -101,6 +105,40 @@ Examples:
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Pause a task: open attempts finish, nothing new is started
+    ///
+    /// Sleeps and waits go on; the child tasks that it waits for are paused too. Pausing a paused task changes nothing.
+    #[command(after_help = "Examples:\n  tasker task pause tsk_06f1a2b3c4d5e --reason 'stock count'")]
+    Pause {
+        /// Its id
+        #[arg(value_parser = text::parse_name)]
+        id: String,
+        /// Why, for people who look later
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let a paused task go on
+    #[command(after_help = "Examples:\n  tasker task resume tsk_06f1a2b3c4d5e")]
+    Resume {
+        /// Its id
+        #[arg(value_parser = text::parse_name)]
+        id: String,
+    },
+    /// Give a signal to a task: the step that waits for it goes on
+    ///
+    /// If no step waits for it yet, the task keeps it until one does.
+    #[command(after_help = "\
+Examples:
+  tasker task signal tsk_06f1a2b3c4d5e documents_received
+  tasker task signal tsk_06f1a2b3c4d5e documents_received --payload '{\"pages\":3}' --id scan-4711
+  scan | tasker task signal tsk_06f1a2b3c4d5e documents_received --payload -")]
+    Signal(Signal),
+    /// List the items of a fan-out, in their order
+    #[command(after_help = "\
+Examples:
+  tasker task items tsk_06f1a2b3c4d5e resize
+  tasker task items tsk_06f1a2b3c4d5e resize --state failed,held -o jsonl | jq -r .failure.code")]
+    Items(Items),
     /// Run a failed or cancelled task again, keeping the results it has
     ///
     /// The finished task stays as it is. A new task is made that names it and reuses the results of its steps; its id is printed.
@@ -140,7 +178,11 @@ pub(super) async fn run(command: TaskCommand, client: &Client, console: &mut Con
         TaskCommand::Events { id, after, follow: true } => events::live(&id, after, client, console).await,
         TaskCommand::Watch { id } => watch::run(&id, client, console).await,
         TaskCommand::Result { id, wait } => result(&id, wait, client, console).await,
-        TaskCommand::Cancel { id, reason } => cancel(&id, reason.as_deref(), client, console).await,
+        TaskCommand::Cancel { id, reason } => change(&id, "cancel", reason.as_deref(), client, console).await,
+        TaskCommand::Pause { id, reason } => change(&id, "pause", reason.as_deref(), client, console).await,
+        TaskCommand::Resume { id } => change(&id, "resume", None, client, console).await,
+        TaskCommand::Signal(signal) => outside::signal(&signal, client, console).await,
+        TaskCommand::Items(items) => items::run(&items, client, console).await,
         TaskCommand::Retry { id } => retry(&id, client, console).await,
         TaskCommand::Timeline { id } => timeline(&id, client, console).await,
     }
@@ -157,12 +199,15 @@ async fn result(id: &str, wait: Option<Duration>, client: &Client, console: &mut
     wait::print(&answer, &outcome, console)
 }
 
-async fn cancel(id: &str, reason: Option<&str>, client: &Client, console: &mut Console) -> Result<Exit, Failure> {
+/// Cancels, pauses or resumes. Each says what shall hold and not what shall happen, but the reason of a repeat could be kept in place of
+/// somebody else's, so a request without an answer is not repeated.
+async fn change(id: &str, verb: &str, reason: Option<&str>, client: &Client, console: &mut Console) -> Result<Exit, Failure> {
     let body = reason.map_or_else(|| serde_json::json!({}), |reason| serde_json::json!({ "reason": reason }));
-    let answer = client.post(&["tasks", &format!("{id}:cancel")]).json(body.to_string()).send().await?;
+    let answer = client.post(&["tasks", &format!("{id}:{verb}")]).json(body.to_string()).send().await?;
     console.answer(&answer.body, |look| {
         let task: TaskDetail = answer.read()?;
-        Ok(format!("{} {}\n", text::clean(&task.id), look.state(&task.status)))
+        let paused = if task.paused.is_some() && task.finished_at.is_none() { ", paused" } else { "" };
+        Ok(format!("{} {}{paused}\n", text::clean(&task.id), look.state(&task.status)))
     })?;
     Ok(Exit::Success)
 }
@@ -178,7 +223,21 @@ async fn retry(id: &str, client: &Client, console: &mut Console) -> Result<Exit,
 
 async fn timeline(id: &str, client: &Client, console: &mut Console) -> Result<Exit, Failure> {
     let answer = client.get(&["tasks", id, "timeline"]).send().await?;
-    console.answer(&answer.body, |look| Ok(render::timeline::draw(&answer.read()?, look)))?;
+    let mut drawn: Option<Timeline> = None;
+    if console.format() == Format::Table {
+        let mut timeline: Timeline = answer.read()?;
+        if timeline.rows.iter().any(|row| row.attempts.is_empty() && row.ready_at.is_none()) {
+            // The rows hold attempts; sleeps and waits make none, and when they began and ended stands in the task.
+            let task: TaskDetail = client.get(&["tasks", id]).send().await?.read()?;
+            for row in &mut timeline.rows {
+                if let Some(step) = task.steps.iter().find(|step| step.name == row.step) {
+                    (row.ready_at, row.finished_at) = (row.ready_at.or(step.ready_at), row.finished_at.or(step.finished_at));
+                }
+            }
+        }
+        drawn = Some(timeline);
+    }
+    console.answer(&answer.body, |look| Ok(drawn.map(|timeline| render::timeline::draw(&timeline, look)).unwrap_or_default()))?;
     Ok(Exit::Success)
 }
 

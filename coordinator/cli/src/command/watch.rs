@@ -87,7 +87,7 @@ fn draw(task: &TaskDetail, look: &Look) -> String {
     let mut shown = task.steps.len();
     let room = usize::from(look.height).saturating_sub(1);
     loop {
-        let table = render::task::steps(&most_important(&task.steps, shown), look);
+        let table = render::step::table(&most_important(&task.steps, shown), look);
         let left_out = task.steps.len() - shown;
         if shown == 0 || table.lines().count() + LINES_BESIDE_STEPS - 2 + usize::from(left_out > 0) <= room {
             out.push_str(&table);
@@ -107,10 +107,11 @@ fn draw(task: &TaskDetail, look: &Look) -> String {
 /// The most important steps, in the order of the graph.
 fn most_important(steps: &[StepDetail], count: usize) -> Vec<StepDetail> {
     let importance = |step: &StepDetail| match step.state.as_str() {
-        "failed" => 0,
-        "running" | "backing_off" => 1,
-        "ready" => 2,
+        "failed" | "held" => 0,
+        "running" | "backing_off" | "waiting" | "fanned_out" | "falling_back" => 1,
+        "ready" | "parked" => 2,
         "pending" => 3,
+        "standby" => 5,
         _ => 4,
     };
     let mut order: Vec<usize> = (0..steps.len()).collect();

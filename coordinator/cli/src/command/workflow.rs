@@ -97,6 +97,25 @@ Examples:
         #[arg(long)]
         source: bool,
     },
+    /// Pause every task of a workflow, in every version, now and later
+    ///
+    /// Open attempts finish, nothing new is started; tasks are still accepted, and wait. Sleeps and waits go on.
+    #[command(after_help = "Examples:\n  tasker workflow pause process_order --reason 'the bank is down'")]
+    Pause {
+        /// Its name
+        #[arg(value_parser = text::parse_name)]
+        name: String,
+        /// Why, for people who look later
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let the tasks of a paused workflow go on
+    #[command(after_help = "Examples:\n  tasker workflow resume process_order")]
+    Resume {
+        /// Its name
+        #[arg(value_parser = text::parse_name)]
+        name: String,
+    },
     /// Play the cases of workflows without a server: the real engine, mocked results, virtual time
     ///
     /// Cases stand in a file beside their manifest: order.yaml has order.cases.yaml. Each says how the systems answer, what comes from
@@ -126,6 +145,8 @@ pub(super) async fn run(command: WorkflowCommand, global: &Global, console: &mut
         WorkflowCommand::Apply { files, dry_run } => apply(&files, dry_run, &Client::new(global)?, console).await,
         WorkflowCommand::List => list(&Client::new(global)?, console).await,
         WorkflowCommand::Show { name, version, source } => show(&name, version.as_deref(), source, &Client::new(global)?, console).await,
+        WorkflowCommand::Pause { name, reason } => hold(&name, "pause", reason.as_deref(), &Client::new(global)?, console).await,
+        WorkflowCommand::Resume { name } => hold(&name, "resume", None, &Client::new(global)?, console).await,
         WorkflowCommand::Test(args) => rehearse::run(&args, global, console),
         WorkflowCommand::Graph(args) => graph::run(&args, global, console).await,
         WorkflowCommand::Explain(args) => explain::run(&args, global, console).await,
@@ -247,5 +268,13 @@ async fn show(name: &str, version: Option<&str>, source: bool, client: &Client, 
     } else {
         console.answer(&answer.body, |look| Ok(render::workflow::detail(&answer.read()?, look)))?;
     }
+    Ok(Exit::Success)
+}
+
+/// Pauses or resumes. Not repeated without an answer: the reason of a repeat could be kept in place of somebody else's.
+async fn hold(name: &str, verb: &str, reason: Option<&str>, client: &Client, console: &mut Console) -> Result<Exit, Failure> {
+    let body = reason.map_or_else(|| serde_json::json!({}), |reason| serde_json::json!({ "reason": reason }));
+    let answer = client.post(&["workflows", &format!("{name}:{verb}")]).json(body.to_string()).send().await?;
+    console.answer(&answer.body, |look| Ok(render::workflow::held(&answer.read()?, look)))?;
     Ok(Exit::Success)
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod event;
 pub(crate) mod fleet;
+pub(crate) mod people;
+pub(crate) mod step;
 pub(crate) mod task;
 pub(crate) mod timeline;
 pub(crate) mod workflow;

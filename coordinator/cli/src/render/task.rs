@@ -1,7 +1,7 @@
-//! Tasks: the list, one in detail, its step table, its outcome, and why it does not move.
+//! Tasks: the list, one in detail, its outcome, and why it does not move.
 
-use super::{brief, fields, indented, labels};
-use crate::answers::{Failed, Outcome, Reason, StepDetail, TaskDetail, TaskSummary};
+use super::{fields, indented, labels, step};
+use crate::answers::{Child, Ending, Failed, Outcome, Pause, Reason, StepDetail, TaskDetail, TaskSummary};
 use crate::json;
 use crate::look::{Look, Tone};
 use crate::table::{self, Table};
@@ -10,8 +10,10 @@ use serde_json::value::RawValue;
 
 /// Payloads in `show` are cut after so many lines; `-o json` and `task result` give all.
 const PAYLOAD_LINES_MAX: usize = 20;
-/// Progress and failures in a table cell.
-const NOTE_CHARACTERS_MAX: usize = 200;
+/// Child tasks in `show`; a fan-out of children may have thousands.
+const CHILDREN_MAX: usize = 20;
+/// Commands that `show` proposes; more would hide the task itself.
+const WAYS_ON_MAX: usize = 5;
 
 pub(crate) fn list(tasks: &[TaskSummary], filtered: bool, look: &Look) -> String {
     if tasks.is_empty() {
@@ -21,7 +23,7 @@ pub(crate) fn list(tasks: &[TaskSummary], filtered: bool, look: &Look) -> String
             "No tasks in this namespace yet. Submit one:  tasker task submit WORKFLOW --input '{}'\n".to_owned()
         };
     }
-    let mut table = Table::new(&["!id", "workflow", "!status", "!accepted", "!duration", "retries", "error", "labels"]);
+    let mut table = Table::new(&["!id", "workflow", "!status", "waits for", "!accepted", "!duration", "retries", "error", "labels"]);
     for task in tasks {
         let running = task.accepted_at.filter(|_| task.status == "running").map(|since| text::milliseconds_between(since, look.now));
         let error = match (&task.error_code, &task.failed_step) {
@@ -33,6 +35,7 @@ pub(crate) fn list(tasks: &[TaskSummary], filtered: bool, look: &Look) -> String
             table::plain(&task.id),
             table::plain(&format!("{} {}", task.workflow, task.version)),
             table::state(&task.status),
+            table::optional((!task.waiting.is_empty()).then(|| task.waiting.join(", ")).as_deref()),
             task.accepted_at.map_or_else(|| "-".to_owned(), text::instant),
             task.duration_ms.or(running).map_or_else(|| "-".to_owned(), text::duration),
             task.retries.to_string(),
@@ -46,13 +49,20 @@ pub(crate) fn list(tasks: &[TaskSummary], filtered: bool, look: &Look) -> String
 pub(crate) fn detail(task: &TaskDetail, look: &Look) -> String {
     let name = format!("{}  {} {}", text::clean(&task.id), text::clean(&task.workflow), text::clean(&task.version));
     let mut out = format!("{}\n", look.paint(Tone::Strong, &name));
+    let [paused, workflow_paused, ending, deadline, parent, signals_kept] = circumstances(task);
     out.push_str(&fields(
         look,
         &[
             ("status", Some(status(task, look))),
             ("reason", task.cancel_reason.as_deref().map(text::clean)),
+            paused,
+            workflow_paused,
+            ending,
             ("accepted", task.accepted_at.map(text::instant)),
             ("finished", task.finished_at.map(text::instant)),
+            deadline,
+            parent,
+            signals_kept,
             ("namespace", (!task.namespace.is_empty()).then(|| text::clean(&task.namespace))),
             ("labels", labels(&task.labels)),
             ("key", task.idempotency_key.as_deref().map(text::clean)),
@@ -62,7 +72,9 @@ pub(crate) fn detail(task: &TaskDetail, look: &Look) -> String {
         ],
     ));
     out.push('\n');
-    out.push_str(&steps(&task.steps, look));
+    out.push_str(&step::table(&task.steps, look));
+    out.push_str(&children(&task.children, look));
+    out.push_str(&ways_on(task, look));
     if let Some(failed) = &task.failure {
         out.push('\n');
         out.push_str(&failure(failed, look));
@@ -82,60 +94,92 @@ pub(crate) fn status(task: &TaskDetail, look: &Look) -> String {
         Some(_) => task.duration_ms.map(|duration| format!(" in {}", text::duration(duration))),
         None => so_far().map(|duration| format!(" for {}", text::duration(duration))),
     };
-    format!("{}{}", look.state(&task.status), span.unwrap_or_default())
+    let compensates = task.ending.as_ref().is_some_and(|ending| ending.compensate);
+    let also = match (task.finished_at, task.paused.is_some() || task.workflow_paused.is_some(), task.ending.is_some()) {
+        (Some(_), _, _) | (None, false, false) => "",
+        (None, true, false) => ", paused",
+        (None, true, true) if compensates => ", paused while it compensates",
+        (None, true, true) => ", paused while it ends",
+        (None, false, true) if compensates => ", compensating",
+        (None, false, true) => ", ending",
+    };
+    format!("{}{}{also}", look.state(&task.status), span.unwrap_or_default())
 }
 
-pub(crate) fn steps(steps: &[StepDetail], look: &Look) -> String {
-    let mut table = Table::new(&["!step", "!state", "attempt", "!time", "owner", "note"]);
-    for step in steps {
-        let attempt = match (step.attempt, step.attempts_max) {
-            (0, _) => "-".to_owned(),
-            (attempt, 0) => attempt.to_string(),
-            (attempt, max) => format!("{attempt}/{max}"),
-        };
-        let span = step
-            .started_at
-            .or(step.ready_at)
-            .map(|from| text::duration(text::milliseconds_between(from, step.finished_at.unwrap_or(look.now))));
-        table.row(vec![
-            table::plain(&step.name),
-            table::state(&step.state),
-            attempt,
-            span.unwrap_or_else(|| "-".to_owned()),
-            table::plain(&format!("{} · {}", step.system, step.capability)),
-            note(step, look),
-        ]);
+/// The state of the task: why nothing new starts, what comes before its end, and whose child it is.
+fn circumstances(task: &TaskDetail) -> [(&'static str, Option<String>); 6] {
+    let pause = |pause: &Pause| {
+        let since = pause.since.map(|since| format!(", since {}", text::instant(since))).unwrap_or_default();
+        format!("{}{since}", text::clean(&pause.reason))
+    };
+    let kept = task.signals_kept.iter().map(|(name, count)| format!("{} ×{count}", text::clean(name))).collect::<Vec<_>>().join(", ");
+    [
+        ("paused", task.paused.as_ref().map(pause)),
+        ("workflow paused", task.workflow_paused.as_ref().map(pause)),
+        ("ending", task.ending.as_ref().filter(|_| task.finished_at.is_none()).map(ending)),
+        ("deadline", task.deadline.map(text::instant)),
+        ("started by", task.parent.as_ref().map(|parent| format!("{}{}", text::clean(&parent.task), detached(parent.detached)))),
+        ("signals kept", (!kept.is_empty()).then_some(kept)),
+    ]
+}
+
+fn detached(detached: bool) -> &'static str {
+    if detached { ", which does not wait for it" } else { "" }
+}
+
+/// `compensates, then ends as failed: card_declined: the bank says no`.
+fn ending(ending: &Ending) -> String {
+    let doing = if ending.compensate { "compensates" } else { "finishes what is open" };
+    let why = match (&ending.failure, &ending.reason) {
+        (Some(failed), _) => format!(": {}: {}", text::clean(&failed.code), text::clean(&failed.message)),
+        (None, Some(reason)) => format!(": {}", text::clean(reason)),
+        (None, None) => String::new(),
+    };
+    let since = ending.since.map(|since| format!(", since {}", text::instant(since))).unwrap_or_default();
+    format!("{doing}, then ends as {}{why}{since}", text::clean(&ending.cause))
+}
+
+/// The tasks that its steps started, the latest last.
+fn children(children: &[Child], look: &Look) -> String {
+    if children.is_empty() {
+        return String::new();
     }
-    table.render(look)
+    let skipped = children.len().saturating_sub(CHILDREN_MAX);
+    let mut out = format!("\n{}\n", look.paint(Tone::Strong, "child tasks"));
+    if skipped > 0 {
+        out.push_str(&format!("  … {skipped} earlier ones; `tasker task list --parent` lists all\n"));
+    }
+    for child in &children[skipped..] {
+        let status = child.status.as_deref().map_or_else(|| "-".to_owned(), |status| look.state(status));
+        let alone = if child.detached { " (detached)" } else { "" };
+        out.push_str(&format!("  {}  {status}  {}{alone}\n", text::clean(&child.task), text::clean(&child.step)));
+    }
+    out
 }
 
-/// What is worth knowing about the step in the state it is in.
-fn note(step: &StepDetail, look: &Look) -> String {
-    // A step that will be tried again has not failed; its last attempt has.
-    let last = || step.attempts.iter().rev().find_map(|attempt| attempt.failure.as_ref());
-    let failed = || {
-        step.failure
-            .as_ref()
-            .or_else(last)
-            .map(|failed| text::shorten(&format!("{}: {}", text::clean(&failed.code), text::clean(&failed.message)), NOTE_CHARACTERS_MAX))
-    };
-    let note = match step.state.as_str() {
-        "pending" if !step.depends_on.is_empty() => Some(format!("after {}", text::clean(&step.depends_on.join(", ")))),
-        "ready" => Some("waits for a worker".to_owned()),
-        "running" => match (&step.worker, &step.progress) {
-            (Some(worker), Some(progress)) => Some(format!("{}: {}", text::clean(worker), brief(progress, NOTE_CHARACTERS_MAX))),
-            (Some(worker), None) => Some(text::clean(worker)),
-            (None, Some(progress)) => Some(brief(progress, NOTE_CHARACTERS_MAX)),
-            (None, None) => None,
-        },
-        "backing_off" => {
-            let next = step.next_attempt_at.map(|at| format!("again in {}", text::duration(text::milliseconds_between(look.now, at))));
-            Some([next, failed()].into_iter().flatten().collect::<Vec<_>>().join("; "))
+/// What a person can do now, as commands.
+fn ways_on(task: &TaskDetail, look: &Look) -> String {
+    if task.finished_at.is_some() {
+        return String::new();
+    }
+    let id = text::clean(&task.id);
+    let command = |step: &StepDetail| {
+        let name = text::clean(&step.name);
+        match (step.state.as_str(), step.waiting.as_ref().map(|waiting| waiting.awaits.as_str())) {
+            ("held", _) => Some(format!("tasker step resolve {id} {name} retry|skip|supply|fail")),
+            (_, Some("approval")) => Some(format!("tasker approval decide {id} {name} approve|reject")),
+            (_, Some("signal")) => {
+                let signal = step.waiting.as_ref().and_then(|waiting| waiting.name.as_deref()).unwrap_or("NAME");
+                Some(format!("tasker task signal {id} {}", text::clean(signal)))
+            }
+            _ => None,
         }
-        "failed" => failed(),
-        _ => None,
     };
-    note.unwrap_or_default()
+    let paused = task.paused.is_some().then(|| format!("tasker task resume {id}"));
+    let workflow = task.workflow_paused.is_some().then(|| format!("tasker workflow resume {}", text::clean(&task.workflow)));
+    let commands = paused.into_iter().chain(workflow).chain(task.steps.iter().filter_map(command)).take(WAYS_ON_MAX);
+    let lines: String = commands.map(|command| format!("{} {command}\n", look.paint(Tone::Strong, "help:"))).collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 /// Why a task or step failed, with its details.
@@ -223,9 +267,32 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_task_that_waits_for_people_shows_why_and_the_way_on() {
+        let json = r#"{"id":"tsk_06f1a2b3c4d5e","namespace":"default","workflow":"process_order","version":"2.0.0","status":"running","accepted_at":"2026-11-21T07:00:00.000Z",
+            "deadline":"2026-11-22T07:00:00Z","ending":{"cause":"failed","failure":{"kind":"permanent","code":"card_declined","message":"the bank says no"},"reason":null,"compensate":true,"since":"2026-11-21T07:00:01Z"},
+            "paused":{"reason":"stock count","since":"2026-11-21T07:00:02Z"},"workflow_paused":{"reason":"bad release","since":"2026-11-21T07:00:02Z"},
+            "parent":{"task":"tsk_06f1a2b3c4d00","detached":true},
+            "children":[{"task":"tsk_06f1a2b3c4d01","step":"pack[0]","detached":false,"status":"succeeded"},{"task":"tsk_06f1a2b3c4d02","step":"audit","detached":true,"status":null}],
+            "signals_kept":{"go_on":2},
+            "steps":[{"name":"ship","kind":"call","role":"forward","system":"ship","capability":"parcel.send","state":"held","failure":{"code":"address_unknown","message":"no such street"},"attempt":1,"attempts_max":1},
+                {"name":"review","kind":"approval","role":"forward","system":null,"capability":null,"state":"waiting","waiting":{"for":"approval","title":"Approve it","assignees":[],"reminded":0}},
+                {"name":"wait","kind":"wait","role":"forward","system":null,"capability":null,"state":"waiting","waiting":{"for":"signal","name":"go_on","reminded":0}}]}"#;
+        insta::assert_snapshot!(detail(&read(json), &look()));
+    }
+
+    #[test]
+    fn a_fan_out_of_many_children_does_not_flood_the_terminal() {
+        let child = r#"{"task":"tsk_1","step":"s","detached":false,"status":"running"}"#;
+        let json = format!(r#"{{"id":"tsk_0","workflow":"w","status":"running","children":[{}]}}"#, vec![child; 100].join(","));
+        let shown = detail(&read(&json), &look());
+        assert_eq!(shown.matches("tsk_1").count(), CHILDREN_MAX);
+        assert!(shown.contains("… 80 earlier ones"), "{shown}");
+    }
+
+    #[test]
     fn the_list_shows_errors_and_running_times() {
         let tasks = r#"[
-            {"id":"tsk_06f1a2b3c4d5e","workflow":"process_order","version":"2.0.0","status":"running","accepted_at":"2026-11-21T07:00:00.000Z","finished_at":null,"duration_ms":null,"error_code":null,"failed_step":null,"retries":1,"labels":{"tenant":"acme"}},
+            {"id":"tsk_06f1a2b3c4d5e","workflow":"process_order","version":"2.0.0","status":"running","accepted_at":"2026-11-21T07:00:00.000Z","finished_at":null,"duration_ms":null,"error_code":null,"failed_step":null,"retries":1,"labels":{"tenant":"acme"},"parent":null,"waiting":["approval","held"]},
             {"id":"tsk_06f1a2b3c4d5d","workflow":"process_order","version":"2.0.0","status":"failed","accepted_at":"2026-11-21T06:00:00.000Z","finished_at":"2026-11-21T06:02:05.000Z","duration_ms":125000,"error_code":"card_declined","failed_step":"charge_payment","retries":4,"labels":{}}
         ]"#;
         insta::assert_snapshot!(list(&read::<Vec<_>>(tasks), false, &Look { width: Some(140), ..look() }));

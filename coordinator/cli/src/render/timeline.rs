@@ -17,6 +17,8 @@ enum Cell {
     Pause,
     /// Ready, and no worker took it yet.
     Waiting,
+    /// Nobody worked: it slept, or waited for a person, a signal or an event.
+    Outside,
     Withdrawn,
     Succeeded,
     Running,
@@ -29,6 +31,7 @@ impl Cell {
             Self::Nothing => ' ',
             Self::Pause => '·',
             Self::Waiting => '░',
+            Self::Outside => '~',
             Self::Withdrawn => '-',
             Self::Succeeded => '█',
             Self::Running => '▒',
@@ -39,7 +42,7 @@ impl Cell {
     fn tone(self) -> Option<Tone> {
         match self {
             Self::Nothing => None,
-            Self::Pause | Self::Waiting | Self::Withdrawn => Some(Tone::Dim),
+            Self::Pause | Self::Waiting | Self::Outside | Self::Withdrawn => Some(Tone::Dim),
             Self::Succeeded => Some(Tone::Good),
             Self::Running => Some(Tone::Busy),
             Self::Failed => Some(Tone::Bad),
@@ -54,6 +57,28 @@ impl Cell {
             _ => Self::Running,
         }
     }
+
+    /// What a step did from being due to its end, if it made no attempt of its own: it slept or waited, or its items did the work.
+    fn of_row(row: &TimelineRow) -> Self {
+        match (row.kind.as_deref(), row.state.as_str()) {
+            (Some("wait" | "sleep" | "approval"), _) => Self::Outside,
+            (_, "succeeded") => Self::Succeeded,
+            (_, "failed" | "held") => Self::Failed,
+            (_, "fanned_out" | "falling_back") => Self::Running,
+            (_, "cancelled") => Self::Withdrawn,
+            (_, _) => Self::Waiting,
+        }
+    }
+}
+
+/// From being due to its end, in milliseconds since the task was accepted; for steps that made no attempt of their own.
+fn due(row: &TimelineRow, timeline: &Timeline, so_far: i64) -> Option<(i64, i64)> {
+    if !row.attempts.is_empty() || row.state == "skipped" {
+        return None;
+    }
+    let since = |at| text::milliseconds_between(timeline.accepted_at, at);
+    let from = since(row.ready_at?);
+    Some((from, row.finished_at.map_or(so_far, since).max(from)))
 }
 
 pub(crate) fn draw(timeline: &Timeline, look: &Look) -> String {
@@ -67,7 +92,7 @@ pub(crate) fn draw(timeline: &Timeline, look: &Look) -> String {
     }
 
     let names: Vec<String> = timeline.rows.iter().map(|row| text::shorten(&text::clean(&row.step), NAME_CHARACTERS_MAX)).collect();
-    let owners: Vec<String> = timeline.rows.iter().map(|row| text::shorten(&text::clean(&row.system), NAME_CHARACTERS_MAX)).collect();
+    let owners: Vec<String> = timeline.rows.iter().map(|row| text::shorten(&owner(row), NAME_CHARACTERS_MAX)).collect();
     let name_width = longest(&names).max("step".len());
     let owner_width = longest(&owners).max("system".len());
     let width = usize::from(look.width.unwrap_or(Look::WIDTH_WITHOUT_TERMINAL));
@@ -78,15 +103,18 @@ pub(crate) fn draw(timeline: &Timeline, look: &Look) -> String {
     out.push_str(&look.paint(Tone::Strong, ruler.trim_end()));
     out.push('\n');
     for ((row, name), owner) in timeline.rows.iter().zip(&names).zip(&owners) {
-        let bar = paint(&cells_of(row, cells, span, so_far), look);
-        let taken = duration_of(row, so_far).map(text::duration).unwrap_or_default();
+        let bar = paint(&cells_of(row, due(row, timeline, so_far), cells, span, so_far), look);
+        let taken = duration_of(row, due(row, timeline, so_far), so_far).map(text::duration).unwrap_or_default();
         out.push_str(format!("{name:<name_width$}  {owner:<owner_width$}  {bar} {taken}").trim_end());
         out.push('\n');
-        for line in remarks(row, look) {
+        for line in remarks(row, due(row, timeline, so_far), look) {
             out.push_str(&format!("  {line}\n"));
         }
     }
-    out.push_str(&look.paint(Tone::Dim, "░ waits  █ succeeded  × failed  ▒ running  · pause before a retry  - withdrawn"));
+    out.push_str(&look.paint(
+        Tone::Dim,
+        "░ waits  ~ sleeps or waits outside  █ succeeded  × failed  ▒ running  · pause before a retry  - withdrawn",
+    ));
     out.push('\n');
     out
 }
@@ -103,6 +131,15 @@ fn heading(timeline: &Timeline, so_far: i64, look: &Look) -> String {
     out
 }
 
+/// The system; or what kind of step it is, if none is asked.
+fn owner(row: &TimelineRow) -> String {
+    match (&row.system, row.kind.as_deref()) {
+        (Some(system), _) => text::clean(system),
+        (None, Some(kind)) => format!("({})", text::clean(kind)),
+        (None, None) => "-".to_owned(),
+    }
+}
+
 fn longest(texts: &[String]) -> usize {
     texts.iter().map(|text| text.chars().count()).max().unwrap_or(0)
 }
@@ -112,7 +149,10 @@ fn end_of(attempt: &TimelineAttempt, so_far: i64) -> i64 {
 }
 
 /// From the start of the first attempt to the end of the last.
-fn duration_of(row: &TimelineRow, so_far: i64) -> Option<i64> {
+fn duration_of(row: &TimelineRow, due: Option<(i64, i64)>, so_far: i64) -> Option<i64> {
+    if let Some((from, to)) = due.filter(|_| Cell::of_row(row) != Cell::Waiting) {
+        return Some(to - from);
+    }
     let first = row.attempts.iter().map(|attempt| attempt.offset_ms).min()?;
     let last = row.attempts.iter().map(|attempt| end_of(attempt, so_far)).max()?;
     Some(last.saturating_sub(first))
@@ -127,7 +167,7 @@ fn ruler(cells: usize, span: i64) -> String {
     format!("{start} {} {middle} {} {end}", "─".repeat(left), "─".repeat(right))
 }
 
-fn cells_of(row: &TimelineRow, cells: usize, span: i64, so_far: i64) -> Vec<Cell> {
+fn cells_of(row: &TimelineRow, due: Option<(i64, i64)>, cells: usize, span: i64, so_far: i64) -> Vec<Cell> {
     let mut bar = vec![Cell::Nothing; cells];
     let mut fill = |from: i64, to: i64, cell: Cell| {
         let position = |at: i64| {
@@ -140,6 +180,10 @@ fn cells_of(row: &TimelineRow, cells: usize, span: i64, so_far: i64) -> Vec<Cell
             *place = (*place).max(cell);
         }
     };
+    if let Some((from, to)) = due {
+        fill(from, to, Cell::of_row(row));
+        return bar;
+    }
     let first = row.attempts.iter().map(|attempt| attempt.offset_ms).min();
     if let Some(waited) = row.waited_ms.filter(|waited| *waited > 0) {
         let until = first.unwrap_or(so_far);
@@ -164,10 +208,20 @@ fn paint(bar: &[Cell], look: &Look) -> String {
 }
 
 /// The attempts in words, where the bar does not say all: who worked, what failed, how long it waited.
-fn remarks(row: &TimelineRow, look: &Look) -> Vec<String> {
+fn remarks(row: &TimelineRow, due: Option<(i64, i64)>, look: &Look) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     if row.attempts.is_empty() {
-        let waited = row.waited_ms.filter(|waited| *waited > 0).map(|waited| format!(", waited {}", text::duration(waited)));
+        let waited = match due {
+            Some((from, to)) if Cell::of_row(row) == Cell::Outside => Some((to - from, "waited outside")),
+            Some((from, to)) if Cell::of_row(row) == Cell::Waiting => Some((to - from, "waited")),
+            // What its items did is no waiting of its own.
+            Some(_) => None,
+            None => row.waited_ms.map(|waited| (waited, "waited")),
+        };
+        let slept = row.kind.as_deref() == Some("sleep");
+        let waited = waited
+            .filter(|(waited, _)| *waited > 0)
+            .map(|(waited, word)| format!(", {} {}", if slept { "slept" } else { word }, text::duration(waited)));
         lines.push(format!("{}{}", look.state(&row.state), waited.unwrap_or_default()));
     }
     for attempt in &row.attempts {
@@ -237,8 +291,21 @@ mod tests {
     }
 
     #[test]
+    fn sleeps_and_waits_are_drawn_where_they_were() {
+        let json = r#"{"id":"tsk_1","status":"running","accepted_at":"2026-11-21T07:00:00Z","finished_at":null,"rows":[
+            {"step":"cool_down","kind":"sleep","system":null,"capability":null,"state":"succeeded","waited_ms":10000,"ready_at":"2026-11-21T07:00:00Z","finished_at":"2026-11-21T07:00:04Z","attempts":[]},
+            {"step":"resize","kind":"call","system":"img","capability":"image.resize","state":"fanned_out","waited_ms":6000,"ready_at":"2026-11-21T07:00:04Z","finished_at":null,"attempts":[]},
+            {"step":"review","kind":"approval","system":null,"capability":null,"state":"waiting","waited_ms":5000,"ready_at":"2026-11-21T07:00:05Z","finished_at":null,"attempts":[]},
+            {"step":"queued","kind":"call","system":"img","capability":"image.send","state":"ready","waited_ms":2000,"ready_at":"2026-11-21T07:00:08Z","finished_at":null,"attempts":[]},
+            {"step":"gift","kind":"call","system":"img","capability":"gift.wrap","state":"skipped","waited_ms":null,"attempts":[]}]}"#;
+        let now = "2026-11-21T07:00:10Z".parse().expect("a valid instant");
+        insta::assert_snapshot!(draw(&read(json), &Look { now, width: Some(80), ..Look::plain() }));
+    }
+
+    #[test]
     fn nonsense_from_a_server_is_drawn_without_harm() {
         let json = r#"{"id":"t","status":"odd","accepted_at":"2026-11-21T07:00:00Z","finished_at":"2026-11-21T06:00:00Z","rows":[
+            {"step":"b","system":null,"kind":null,"ready_at":"2026-11-21T05:00:00Z","finished_at":"2026-11-20T06:00:00Z"},
             {"step":"a","attempts":[{"offset_ms":-9223372036854775808,"duration_ms":-5,"outcome":"?"},{"offset_ms":9000000000000000000,"duration_ms":9000000000000000000}]}]}"#;
         assert!(draw(&read(json), &Look::plain()).starts_with("t  odd in 0ms"));
     }

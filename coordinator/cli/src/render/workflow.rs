@@ -1,7 +1,7 @@
 //! Workflows: the list, and one as an indented graph.
 
-use super::fields;
-use crate::answers::{Applied, GraphStep, Timeouts, WorkflowDetail, WorkflowSummary};
+use super::{fields, step};
+use crate::answers::{Applied, GraphStep, Timeouts, WorkflowDetail, WorkflowPause, WorkflowSummary};
 use crate::look::{Look, Tone};
 use crate::table::{self, Table};
 use crate::text;
@@ -16,7 +16,12 @@ pub(crate) fn list(workflows: &[WorkflowSummary], look: &Look) -> String {
     }
     let mut table = Table::new(&["!name", "!version", "steps", "systems", "!applied", "description"]);
     for workflow in workflows {
-        let current = if workflow.current { " (current)" } else { "" };
+        let current = match (workflow.current, workflow.paused.is_some()) {
+            (true, true) => " (current, paused)",
+            (true, false) => " (current)",
+            (false, true) => " (paused)",
+            (false, false) => "",
+        };
         table.row(vec![
             table::plain(&workflow.name),
             table::plain(&format!("{}{current}", workflow.version)),
@@ -40,6 +45,14 @@ pub(crate) fn applied(applied: &Applied, look: &Look) -> String {
     format!("{} {what}  {}\n", look.paint(Tone::Strong, &name), look.paint(Tone::Dim, &digest(&applied.digest)))
 }
 
+/// What a pause, or its end, led to.
+pub(crate) fn held(pause: &WorkflowPause, look: &Look) -> String {
+    let state = if pause.paused { "paused" } else { "not paused" };
+    let already = if pause.changed { "" } else { " already" };
+    let tasks = text::counted(pause.tasks, "unfinished task");
+    format!("{} is{already} {state}  {}\n", look.paint(Tone::Strong, &text::clean(&pause.name)), look.paint(Tone::Dim, &tasks))
+}
+
 fn digest(whole: &str) -> String {
     text::clean(whole).chars().take(DIGEST_CHARACTERS).collect()
 }
@@ -54,6 +67,7 @@ pub(crate) fn detail(workflow: &WorkflowDetail, look: &Look) -> String {
         &[
             ("description", summary.description.as_deref().filter(|text| !text.is_empty()).map(text::clean)),
             ("systems", (!summary.systems.is_empty()).then(|| text::clean(&summary.systems.join(", ")))),
+            ("paused", summary.paused.as_ref().map(|pause| text::clean(&pause.reason))),
             ("applied", summary.applied_at.map(text::instant)),
             ("digest", Some(digest(&summary.digest))),
         ],
@@ -63,20 +77,24 @@ pub(crate) fn detail(workflow: &WorkflowDetail, look: &Look) -> String {
     out
 }
 
-/// Steps in order of their depth, indented by it: what stands further right waits for what stands further left.
+/// A condition longer than this is cut: `--source` prints it whole.
+const CONDITION_CHARACTERS_MAX: usize = 80;
+
+/// Steps in order of their depth, indented by it: what stands further right waits for what stands further left. Handlers come last.
 fn graph(steps: &[GraphStep], look: &Look) -> String {
     let depths = depths(steps);
     let mut order: Vec<usize> = (0..steps.len()).collect();
-    order.sort_by_key(|&index| depths[index]);
+    let is_handler = |step: &GraphStep| step.role.as_deref().is_some_and(|role| role != "forward");
+    order.sort_by_key(|&index| (is_handler(&steps[index]), depths[index]));
     let label = |index: usize| format!("{}{}", "  ".repeat(depths[index]), text::clean(&steps[index].name));
     let width = order.iter().map(|&index| label(index).chars().count()).max().unwrap_or(0);
-    let owner = |step: &GraphStep| format!("{} · {}", text::clean(&step.system), text::clean(&step.capability));
+    let owner =
+        |step: &GraphStep| step::owner(step.kind.as_deref(), step.role.as_deref(), step.system.as_deref(), step.capability.as_deref());
     let owner_width = steps.iter().map(|step| owner(step).chars().count()).max().unwrap_or(0);
     let mut out = String::new();
     for index in order {
         let step = &steps[index];
-        let after = if step.depends_on.is_empty() { String::new() } else { format!("after {}", text::clean(&step.depends_on.join(", "))) };
-        let line = format!("{:<width$}  {:<owner_width$}  {after}", label(index), owner(step));
+        let line = format!("{:<width$}  {:<owner_width$}  {}", label(index), owner(step), conditions(step));
         out.push_str(line.trim_end());
         out.push('\n');
         let limits = [retry(step), step.timeouts.as_ref().and_then(timeouts)].into_iter().flatten().collect::<Vec<_>>().join(" · ");
@@ -86,6 +104,25 @@ fn graph(steps: &[GraphStep], look: &Look) -> String {
         }
     }
     out
+}
+
+/// When the step starts, and how often: `after any of a, b · for each item · if ${ … }`.
+fn conditions(step: &GraphStep) -> String {
+    let before = text::clean(&step.depends_on.join(", "));
+    let after = match step.join.as_deref() {
+        _ if step.depends_on.is_empty() => None,
+        // With one step before it, the first is all of them.
+        None | Some("all") => Some(format!("after {before}")),
+        Some("any") => Some(format!("after any of {before}, once all are over")),
+        Some("done") => Some(format!("after the end of {before}, however")),
+        Some("first") => Some(format!("after the first of {before}")),
+        Some("at_least") => Some(format!("after enough of {before}")),
+        Some(other) => Some(format!("after {} of {before}", text::clean(other))),
+    };
+    let when = step.when.as_deref().map(|when| format!("if {}", text::shorten(&text::clean(when), CONDITION_CHARACTERS_MAX)));
+    let each = step.fans_out.then(|| "for each item".to_owned());
+    let undone = step.compensate.as_deref().map(|handler| format!("undone by {}", text::clean(handler)));
+    [after, when, each, undone].into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 
 /// The longest way from a step without dependencies. A name that is not in the graph, or a circle, which the server never accepts, counts as no dependency.
@@ -112,7 +149,8 @@ fn depths(steps: &[GraphStep]) -> Vec<usize> {
 
 /// `up to 5 attempts, exponential from 500ms to 30.0s, not after card_declined`.
 fn retry(step: &GraphStep) -> Option<String> {
-    let policy = step.retry.as_ref()?;
+    // Only calls and child tasks have attempts; the others are never tried again.
+    let policy = step.retry.as_ref().filter(|_| matches!(step.kind.as_deref(), None | Some("call" | "child")))?;
     let attempts = match policy.attempts_max? {
         1 => return Some("one attempt".to_owned()),
         many => format!("up to {many} attempts"),
@@ -175,9 +213,31 @@ mod tests {
     }
 
     #[test]
+    fn the_graph_shows_joins_conditions_and_handlers() {
+        let json = r#"{"name":"w","version":"1","digest":"9f2c51e0aa00bb11","paused":{"reason":"bad release","since":"2026-11-21T07:00:12.345Z"},"graph":[
+            {"name":"refund","kind":"call","role":"compensation","system":"pay","capability":"payment.refund","depends_on":[],"join":"all","when":null,"fans_out":false,"compensate":null},
+            {"name":"route","kind":"switch","role":"forward","system":null,"capability":null,"depends_on":[],"join":"all","when":null,"fans_out":false,"compensate":null},
+            {"name":"review","kind":"approval","role":"forward","system":null,"capability":null,"depends_on":["route"],"join":"all","when":"task.input.total > 100","fans_out":false,"compensate":null},
+            {"name":"charge","kind":"call","role":"forward","system":"pay","capability":"payment.charge","depends_on":["route","review"],"join":"any","when":null,"fans_out":true,"compensate":"refund"},
+            {"name":"pack","kind":"child","role":"forward","system":null,"capability":null,"depends_on":["route","charge"],"join":"first","when":null,"fans_out":false,"compensate":null},
+            {"name":"bye","kind":"call","role":"on_failure","system":"mail","capability":"mail.send","depends_on":[],"join":"done"}]}"#;
+        insta::assert_snapshot!(detail(&read(json), &Look::plain()));
+    }
+
+    #[test]
     fn a_circle_in_an_answer_does_not_hang_the_drawing() {
         let circle = r#"{"name":"w","version":"1","graph":[{"name":"a","depends_on":["b"]},{"name":"b","depends_on":["a"]}]}"#;
         assert!(detail(&read(circle), &Look::plain()).contains("after a"));
+    }
+
+    #[test]
+    fn a_pause_says_what_holds_now_and_how_many_tasks_it_holds() {
+        let say = |json: &str| held(&read(json), &Look::plain());
+        assert_eq!(say(r#"{"name":"w","paused":true,"reason":"x","tasks":3,"changed":true}"#), "w is paused  3 unfinished tasks\n");
+        assert_eq!(
+            say(r#"{"name":"w","paused":false,"reason":null,"tasks":1,"changed":false}"#),
+            "w is already not paused  1 unfinished task\n"
+        );
     }
 
     #[test]
