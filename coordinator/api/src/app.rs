@@ -175,6 +175,7 @@ fn routes() -> Router<App> {
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/v1/manifest.schema.json", get(docs::manifest_schema))
         .route("/openapi.json", get(docs::openapi))
         .route("/docs", get(docs::enter))
         .route("/docs/", get(docs::index))

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Redirect, Response};
+use bytes::Bytes;
 use std::sync::{Arc, LazyLock};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
@@ -36,7 +37,7 @@ const CONTENT_SECURITY: HeaderValue = HeaderValue::from_static(
         (name = "operation", description = "For whoever runs the coordinator"),
     ),
     paths(
-        workflows::apply, workflows::list, workflows::show, workflows::pause, workflows::resume,
+        workflows::apply, workflows::list, workflows::show, workflows::pause, workflows::resume, manifest_schema,
         submit::one, submit::batch,
         listing::list, tasks::show, tasks::cancel, tasks::retry, tasks::pause, tasks::resume, tasks::timeline, tasks::why,
         events::history, stream::follow, result::show, callbacks::finish,
@@ -61,6 +62,14 @@ pub fn document(version: &str) -> String {
 /// `GET /openapi.json`.
 pub(crate) async fn openapi(State(app): State<App>) -> Response {
     ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], app.document.clone()).into_response()
+}
+
+/// The JSON Schema of manifests, for editors.
+#[utoipa::path(get, path = "/v1/manifest.schema.json", tag = "workflows", operation_id = "manifest_schema",
+    responses((status = 200, body = serde_json::Value)))]
+pub(crate) async fn manifest_schema() -> Response {
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(tasker_manifest::editor_schema().to_string()));
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/schema+json"))], TEXT.clone()).into_response()
 }
 
 /// `GET /docs`: the page's files are addressed relative to `/docs/`.

@@ -17,6 +17,7 @@ pub(crate) fn write(figures: Option<&Figures>, version: &str, waits: usize) -> S
         tasks(&mut page, figures);
         attempts(&mut page, figures);
         durability(&mut page, figures);
+        waiting(&mut page, figures);
         breakers(&mut page, figures);
     }
     page.0
@@ -28,6 +29,23 @@ fn tasks(page: &mut Page, figures: &Figures) {
     page.gauge("tasker_tasks_active", "Tasks that are not over.", figures.tasks_active);
     page.gauge("tasker_backlog", "Steps that wait for a worker.", figures.steps_waiting);
     page.gauge("tasker_uncovered_steps", "Steps that wait for nothing; must be 0.", figures.uncovered_steps);
+}
+
+/// What waits for people, for something from outside, or for other tasks.
+fn waiting(page: &mut Page, figures: &Figures) {
+    let name = "tasker_steps_waiting";
+    page.family(name, "gauge", "Steps that wait for no worker, by what they wait for.");
+    for (wait, count) in &figures.waits {
+        page.sample(name, &[("for", wait)], count);
+    }
+    page.gauge("tasker_steps_held", "Steps that failed for good and wait for a person.", figures.held_steps);
+    page.gauge("tasker_tasks_paused", "Tasks that are paused.", figures.tasks_paused);
+    page.gauge("tasker_workflows_paused", "Workflows that are paused.", figures.workflows_paused);
+    page.gauge("tasker_children_open", "Attached child tasks that are not over.", figures.children_open);
+    page.gauge("tasker_children_waiting", "Child steps that are ready but not started yet.", figures.children_waiting);
+    page.counter("tasker_children_started_total", "Child tasks started.", figures.children_started);
+    page.counter("tasker_compensations_started_total", "Tasks that began to undo what they had done.", figures.compensations_started);
+    page.gauge("tasker_events_kept", "Events from outside that are kept until somebody waits for them.", figures.events_kept);
 }
 
 fn attempts(page: &mut Page, figures: &Figures) {
@@ -129,6 +147,15 @@ mod tests {
             reannounced: 4,
             messages_refused: BTreeMap::from([("unreadable", 2)]),
             breakers: vec![breaker("charge", State::Open, 3), breaker("refund", State::Closed, 0)],
+            waits: BTreeMap::from([("approval", 2), ("sleep", 40)]),
+            held_steps: 1,
+            tasks_paused: 1,
+            workflows_paused: 0,
+            children_open: 3,
+            children_waiting: 0,
+            children_started: 8,
+            compensations_started: 1,
+            events_kept: 5,
         };
         insta::assert_snapshot!(write(Some(&figures), "0.1.0", 2));
     }

@@ -5,8 +5,8 @@ use crate::cursor;
 use crate::instant::{Instant, parse};
 use crate::nearest::did_you_mean;
 use crate::problem::{Place, Problem, ProblemBody};
-use crate::request::{Ask, task_id};
 use crate::request::query::{Query, cut, encode, malformed};
+use crate::request::{Ask, task_id};
 use crate::view::TaskSummary;
 use axum::Json;
 use axum::extract::State;
@@ -24,7 +24,8 @@ use utoipa::ToSchema;
 /// How many tasks a page has if nobody says: two screens.
 const PAGE_DEFAULT: u64 = 50;
 
-const KNOWN: [&str; 10] = ["status", "waiting", "parent", "workflow", "error_code", "label", "accepted_from", "accepted_before", "limit", "cursor"];
+const KNOWN: [&str; 10] =
+    ["status", "waiting", "parent", "workflow", "error_code", "label", "accepted_from", "accepted_before", "limit", "cursor"];
 
 /// A page of tasks, newest first.
 #[derive(Debug, Serialize, ToSchema)]

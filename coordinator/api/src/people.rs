@@ -66,7 +66,8 @@ pub(crate) struct CommentDetail {
 
 impl ApprovalDetail {
     fn of(view: ApprovalView) -> Self {
-        let comment = |comment: tasker_runtime::operations::Comment| CommentDetail { by: comment.by, text: comment.text, at: Instant(comment.at) };
+        let comment =
+            |comment: tasker_runtime::operations::Comment| CommentDetail { by: comment.by, text: comment.text, at: Instant(comment.at) };
         Self {
             task: view.task,
             workflow: view.workflow.to_string(),
@@ -175,7 +176,8 @@ fn write(cursor: StepCursor) -> String {
 }
 
 fn read(text: &str) -> Result<StepCursor, Problem> {
-    let found = text.split_once('.').and_then(|(task, step)| Some(StepCursor { task: task.parse().ok()?, step: StepIndex(step.parse().ok()?) }));
+    let found =
+        text.split_once('.').and_then(|(task, step)| Some(StepCursor { task: task.parse().ok()?, step: StepIndex(step.parse().ok()?) }));
     found.ok_or_else(|| {
         let place = Place::new("?after", "this is not where a page ended");
         Problem::at(Code::CursorMalformed, place).with_hint("start again without `after`, and pass `next_after` on exactly as it came")
@@ -274,7 +276,13 @@ fn decision_of(body: &[u8]) -> Result<Decide, Problem> {
         "rejected" => false,
         other => return Err(choice("/decision", other, &["approved", "rejected"])),
     };
-    Ok(Decide { approved, by: by(&members)?, role: text(&members, "role")?, comment: text(&members, "comment")?, form: json(&members, "form") })
+    Ok(Decide {
+        approved,
+        by: by(&members)?,
+        role: text(&members, "role")?,
+        comment: text(&members, "comment")?,
+        form: json(&members, "form"),
+    })
 }
 
 /// Says something about an approval without deciding it.

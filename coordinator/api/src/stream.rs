@@ -232,6 +232,7 @@ mod tests {
     use super::*;
     use crate::view::sample;
     use std::sync::Mutex;
+    use tasker_engine::Workflow;
 
     struct Stage {
         id: TaskId,

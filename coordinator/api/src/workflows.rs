@@ -17,13 +17,15 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::time::Duration;
-use tasker_runtime::operations::{AppliedWorkflow, WorkflowPaused};
+use tasker_runtime::operations::{AppliedWorkflow, Force, WorkflowPaused};
 use utoipa::ToSchema;
 
 /// How diagnostics call a manifest that came without a name.
 const FILE_DEFAULT: &str = "manifest.yaml";
 /// The name is only shown.
 const FILE_BYTES_MAX: usize = 255;
+/// Names of people; it is only logged.
+const BY_BYTES_MAX: usize = 255;
 
 /// Checks a manifest and makes its workflow the current version of its name. Applying the same manifest again changes nothing.
 #[utoipa::path(post, path = "/v1/workflows", tag = "workflows", operation_id = "apply_workflow",
@@ -31,28 +33,35 @@ const FILE_BYTES_MAX: usize = 255;
         ("namespace" = Option<String>, Query),
         ("dry_run" = Option<bool>, Query, description = "Check everything, change nothing"),
         ("file" = Option<String>, Query, description = "What diagnostics call the manifest"),
+        ("force" = Option<bool>, Query, description = "Apply it although it does not fit the live fleet or the other workflows; this is logged"),
+        ("by" = Option<String>, Query, description = "Who forces it, for the log"),
     ),
     request_body(content = String, content_type = "application/yaml", description = "The manifest, at most 1 MiB"),
     responses(
         (status = 201, body = Applied, description = "A new version is current"),
         (status = 200, body = Applied, description = "Nothing was changed"),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "workflow.version_taken"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json", description = "workflow.version_taken, or workflow.incompatible with `errors`"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json", description = "manifest.invalid, with `diagnostics`"),
         (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn apply(State(app): State<App>, ask: Ask, body: Body) -> Result<Response, Problem> {
-    let query = app.query(&ask, &["dry_run", "file"])?;
+    let query = app.query(&ask, &["dry_run", "file", "force", "by"])?;
     let dry_run = query.flag("dry_run")?;
     let file = query.one("file")?.unwrap_or(FILE_DEFAULT);
     if file.len() > FILE_BYTES_MAX || file.chars().any(char::is_control) {
         return Err(malformed("file", &format!("the name has at most {FILE_BYTES_MAX} bytes and no control characters")));
     }
+    let by = query.one("by")?.unwrap_or_default();
+    if by.len() > BY_BYTES_MAX || by.chars().any(char::is_control) {
+        return Err(malformed("by", &format!("the name has at most {BY_BYTES_MAX} bytes and no control characters")));
+    }
+    let force = query.flag("force")?.then(|| Force { by: by.to_owned() });
     body::must_be_yaml(&ask.headers)?;
     let arrived = body::read(&app.body_memory, &ask.headers, body, MANIFEST_BYTES_MAX).await?;
     let source = std::str::from_utf8(&arrived.bytes).map_err(|error| {
         Problem::new(Code::RequestMalformed, format!("the manifest is not UTF-8: byte {} is not text", error.valid_up_to()))
     })?;
-    let applied = app.change(app.operations.apply_workflow(&query.namespace, source, file, dry_run)).await?;
+    let applied = app.change(app.operations.apply_workflow(&query.namespace, source, file, dry_run, force)).await?;
     let answer = Applied::of(&applied, dry_run);
     if !answer.changed || answer.dry_run {
         return Ok(Json(answer).into_response());

@@ -78,6 +78,8 @@ codes! {
     ManifestInvalid = "manifest.invalid", 422, "The manifest has errors";
     /// The version exists with another content.
     WorkflowVersionTaken = "workflow.version_taken", 409, "The workflow's version exists with another content";
+    /// It does not fit the live fleet or the other workflows.
+    WorkflowIncompatible = "workflow.incompatible", 409, "The workflow does not fit what runs now";
     /// The task is over and stays as it is.
     TaskAlreadyFinished = "task.already_finished", 409, "The task is already over";
     /// Only a task that is over can be retried.
@@ -150,7 +152,13 @@ impl Code {
     /// Whether the same request may succeed later, without being changed.
     pub fn is_retryable(self) -> bool {
         match self {
-            Self::SignalTooMany | Self::EventTooMany | Self::CoordinatorBusy | Self::CoordinatorDraining | Self::WaitTooMany | Self::StoreUnreadable | Self::OutcomeUnknown => true,
+            Self::SignalTooMany
+            | Self::EventTooMany
+            | Self::CoordinatorBusy
+            | Self::CoordinatorDraining
+            | Self::WaitTooMany
+            | Self::StoreUnreadable
+            | Self::OutcomeUnknown => true,
             Self::RequestMalformed
             | Self::RequestUnknownField
             | Self::RequestTooLarge
@@ -171,6 +179,7 @@ impl Code {
             | Self::LimitExceeded
             | Self::ManifestInvalid
             | Self::WorkflowVersionTaken
+            | Self::WorkflowIncompatible
             | Self::TaskAlreadyFinished
             | Self::TaskStillRunning
             | Self::TaskNothingToRetry

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tasker_engine::contract::Violation;
 use tasker_engine::payload::InvalidPayload;
 use tasker_runtime::operations::{
-    ApplyError, ApprovalError, ChangeError, DrainRefusal, EventError, FleetError, ItemsError, ResolveError, SignalError, SubmitError,
-    Unavailable, UnknownStep, WorkflowPauseError,
+    ApplyError, ApprovalError, ChangeError, ComparedWith, DrainRefusal, EventError, FleetError, Incompatibility, ItemsError, ResolveError,
+    SignalError, SubmitError, Unavailable, UnknownStep, WorkflowPauseError,
 };
 
 /// A coordinator that shuts down is usually back, or replaced, after this long.
@@ -201,7 +201,9 @@ impl From<ResolveError> for Problem {
         match error {
             ResolveError::UnknownTask(_) => Self::new(Code::TaskUnknown, detail),
             ResolveError::UnknownStep(step) => step.into(),
-            ResolveError::NotHeld { .. } => Self::new(Code::StepNotHeld, detail).with_hint("GET /v1/held lists the steps that wait for a person"),
+            ResolveError::NotHeld { .. } => {
+                Self::new(Code::StepNotHeld, detail).with_hint("GET /v1/held lists the steps that wait for a person")
+            }
             ResolveError::ResultViolated { violations, .. } => {
                 Self { errors: below("/result", violations), ..Self::new(Code::ResultViolated, detail) }
             }
@@ -235,6 +237,18 @@ impl From<FleetError> for Problem {
     }
 }
 
+/// A place in a manifest is known by its step, not by a line: the pointer names the step of the workflow that is applied, and is empty for
+/// the steps of others.
+fn incompatible(found: &Incompatibility) -> Place {
+    let pointer = match found.with {
+        ComparedWith::Workers { .. } | ComparedWith::LastWorker => format!("/workflow_steps/{}", found.finding.index.at()),
+        ComparedWith::Manifest => String::new(),
+    };
+    let code =
+        if found.finding.breaks() { "contract.incompatible".to_owned() } else { format!("contract.{}", found.finding.certainty.as_str()) };
+    Place { code: Some(code), ..Place::new(pointer, found.to_string()) }
+}
+
 impl From<ApplyError> for Problem {
     fn from(error: ApplyError) -> Self {
         let detail = error.to_string();
@@ -245,6 +259,11 @@ impl From<ApplyError> for Problem {
             }
             ApplyError::VersionTaken { .. } => {
                 Self::new(Code::WorkflowVersionTaken, detail).with_hint("raise `version` in the manifest and apply it again")
+            }
+            ApplyError::Incompatible { found, .. } => {
+                let errors = found.iter().map(incompatible).collect();
+                let hint = "change the manifest, or deploy workers that fit first; `force=true` applies it all the same and is logged";
+                Self { errors, ..Self::new(Code::WorkflowIncompatible, detail).with_hint(hint) }
             }
             ApplyError::Unavailable(unavailable) => unavailable.into(),
         }

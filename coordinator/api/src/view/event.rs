@@ -258,9 +258,7 @@ fn data(names: &StepNames, event: &tasker_engine::Event) -> EventData {
             ..none
         },
         E::TaskEnding { cause, compensate } => match cause {
-            Cause::Failed { failure, .. } => {
-                EventData { failure: Some(FailureDetail::of(failure)), compensate: Some(*compensate), ..none }
-            }
+            Cause::Failed { failure, .. } => EventData { failure: Some(FailureDetail::of(failure)), compensate: Some(*compensate), ..none },
             Cause::Cancelled { reason } => EventData { reason: Some(reason.clone()), compensate: Some(*compensate), ..none },
         },
         E::TaskPaused { reason } => EventData { reason: Some(reason.clone()), ..none },
@@ -276,7 +274,9 @@ fn data(names: &StepNames, event: &tasker_engine::Event) -> EventData {
             retry_at: retry_at.map(Instant),
             ..none
         },
-        E::StepFailed { failure, .. } | E::StepHeld { failure, .. } | E::TaskFailed { failure, .. } => EventData { failure: Some(FailureDetail::of(failure)), ..none },
+        E::StepFailed { failure, .. } | E::StepHeld { failure, .. } | E::TaskFailed { failure, .. } => {
+            EventData { failure: Some(FailureDetail::of(failure)), ..none }
+        }
         E::ReplyConflicted { reply, .. } => EventData { reply: Some(reply.to_string()), ..none },
         E::CancelRequested { reason } | E::TaskCancelled { reason } => EventData { reason: Some(reason.clone()), ..none },
     }

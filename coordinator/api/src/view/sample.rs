@@ -10,11 +10,12 @@ use tasker_engine::decide::dispatch::{Assignment, dispatch};
 use tasker_engine::decide::reply::{Outcome, Reply, reply};
 use tasker_engine::decide::{Decision, accept, cancel};
 use tasker_engine::event::{Entry, Target};
+use tasker_engine::reaction::OnError;
 use tasker_engine::retry::{Jitter, RetryPolicy};
 use tasker_engine::task::Trace;
 use tasker_engine::transport::Transport;
 use tasker_engine::version::VersionConstraint;
-use tasker_engine::workflow::{Step, Timeouts};
+use tasker_engine::workflow::{Call, Join, Role, Step, StepKind, Timeouts};
 use tasker_engine::{
     AttemptToken, CapabilityName, Contract, Digest, ErrorCode, Failure, FailureKind, Namespace, Payload, SessionId, StepIndex, StepName,
     Submission, SystemName, Task, TaskId, Timestamp, Workflow, WorkflowName, WorkflowVersion,
@@ -46,10 +47,16 @@ fn payload(text: &str) -> Payload {
 fn step(step: &str, system: &str, capability: &str, depends_on: &[u32]) -> Step {
     Step {
         name: name::<StepName>(step),
-        system: name::<SystemName>(system),
-        capability: name::<CapabilityName>(capability),
+        kind: StepKind::Call(Call { system: name::<SystemName>(system), capability: name::<CapabilityName>(capability), route: None }),
+        role: Role::Forward,
         depends_on: depends_on.iter().map(|index| StepIndex(*index)).collect(),
         successors: smallvec![],
+        join: Join::All,
+        branches: smallvec![],
+        when: None,
+        for_each: None,
+        on_error: OnError::default(),
+        compensate: None,
         input: None,
         contract: Contract::default(),
         retry: RetryPolicy {
@@ -72,6 +79,11 @@ pub(crate) fn workflow() -> Arc<Workflow> {
         input: None,
         result: None,
         timeout: None,
+        deadline: None,
+        max_parallel: None,
+        identity: None,
+        on_failure: Vec::new(),
+        places: BTreeMap::new(),
         steps: vec![
             step("validate", "orders", "order.validate", &[]),
             step("reserve", "inventory", "stock.reserve", &[0]),
@@ -98,6 +110,7 @@ impl Story {
             idempotency_key: Some("order-A-7".into()),
             origin: None,
             trace: Trace { trace_id: [0xab; 16], parent: None, sampled: true },
+            parent: None,
         };
         let id = TaskId::first_at(at(0));
         let (task, decision) = accept::accept(id, &workflow(), submission, Vec::new(), at(0)).expect("accepted");
@@ -124,7 +137,7 @@ impl Story {
     }
 
     fn view(self) -> TaskView {
-        TaskView { task: self.task, progress: BTreeMap::new() }
+        TaskView { task: self.task, progress: BTreeMap::new(), children: Vec::new(), workflow_pause: None }
     }
 }
 
@@ -216,6 +229,7 @@ pub(crate) fn applied_workflow() -> AppliedWorkflow {
         source: Arc::from("name: order\nversion: 2.0.0\n"),
         applied_at: at(0),
         current: true,
+        pause: None,
     }
 }
 

@@ -490,10 +490,9 @@ fn ended(progress: &StepProgress) -> Option<Timestamp> {
         | StepState::FannedOut
         | StepState::FallingBack { .. }
         | StepState::Held { .. } => None,
-        StepState::Succeeded { at, .. }
-        | StepState::Failed { at, .. }
-        | StepState::Skipped { at, .. }
-        | StepState::Cancelled { at } => Some(*at),
+        StepState::Succeeded { at, .. } | StepState::Failed { at, .. } | StepState::Skipped { at, .. } | StepState::Cancelled { at } => {
+            Some(*at)
+        }
     }
 }
 

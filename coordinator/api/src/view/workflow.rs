@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use tasker_engine::Workflow;
 use tasker_engine::retry::{Backoff, Jitter, RetryPolicy};
 use tasker_engine::workflow::{Join, Step, Timeouts};
-use tasker_runtime::operations::{self, AppliedWorkflow};
+use tasker_runtime::operations::{self, AppliedWorkflow, Incompatibility};
 use utoipa::ToSchema;
 
 /// One finding of the manifest checker. Lines and columns count from 1.
@@ -65,6 +65,47 @@ pub(crate) struct Applied {
     /// Whether everything was checked and nothing was changed.
     pub(crate) dry_run: bool,
     warnings: Vec<Diagnostic>,
+    /// What may not fit the live fleet or the other workflows, and, if it was forced, what does not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    compatibility: Vec<Compatibility>,
+}
+
+/// One place where a workflow and what runs now do not, or may not, fit.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Compatibility {
+    /// `breaks`, `narrower` (only for single values) or `unproven`.
+    certainty: &'static str,
+    workflow: String,
+    version: String,
+    step: String,
+    system: String,
+    capability: String,
+    /// `input`, `result` or `error`.
+    side: &'static str,
+    /// Where in the value, as a JSON pointer in which `*` stands for any element or member.
+    path: String,
+    /// The whole finding in one line.
+    message: String,
+    /// Tasks in flight that still have the step before them.
+    tasks: usize,
+}
+
+impl Compatibility {
+    fn of(found: &Incompatibility) -> Self {
+        let finding = &found.finding;
+        Self {
+            certainty: finding.certainty.as_str(),
+            workflow: finding.workflow.to_string(),
+            version: finding.version.to_string(),
+            step: finding.step.to_string(),
+            system: finding.system.to_string(),
+            capability: finding.capability.to_string(),
+            side: finding.side.as_str(),
+            path: finding.path.clone(),
+            message: found.to_string(),
+            tasks: found.tasks,
+        }
+    }
 }
 
 impl Applied {
@@ -76,6 +117,7 @@ impl Applied {
             changed: applied.changed,
             dry_run,
             warnings: applied.warnings.iter().map(Diagnostic::of).collect(),
+            compatibility: applied.compatibility.iter().map(Compatibility::of).collect(),
         }
     }
 }
@@ -271,7 +313,8 @@ mod tests {
             hint: Some("remove it".into()),
             fix: None,
         };
-        let applied = operations::Applied { workflow: sample::workflow(), changed: true, warnings: vec![warning] };
+        let applied =
+            operations::Applied { workflow: sample::workflow(), changed: true, warnings: vec![warning], compatibility: Vec::new() };
         insta::assert_snapshot!(serde_json::to_string_pretty(&Applied::of(&applied, false)).expect("writes"));
     }
 }
