@@ -82,6 +82,17 @@ impl Finding {
     }
 }
 
+impl Side {
+    /// The word used in the API.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Result => "result",
+            Self::Error(_) => "error",
+        }
+    }
+}
+
 impl Certainty {
     /// The word used in the API and in logs.
     pub fn as_str(self) -> &'static str {

@@ -2,7 +2,7 @@
 
 use crate::operations::{
     Applied, AppliedWorkflow, ApplyError, ApprovalError, ApprovalPage, CallbackError, CapabilityView, ChangeError, DrainedVersion,
-    EventError, EventTaken, Figures, FleetError, HeldPage, ItemPage, ItemsError, ListItems, ListPeople, Reason, ResolveError, SignalError,
+    EventError, EventTaken, Figures, FleetError, Force, HeldPage, ItemPage, ItemsError, ListItems, ListPeople, Reason, ResolveError, SignalError,
     Signalled, SubmitError, Submitted, SystemView, TaskView, Unavailable, WorkerView, WorkflowPauseError, WorkflowPaused,
 };
 use crate::port::egress::HttpAnswer;
@@ -24,6 +24,7 @@ pub(crate) enum Command {
         manifest: Box<tasker_manifest::Manifest>,
         source: Arc<str>,
         dry_run: bool,
+        force: Option<Force>,
         warnings: Vec<tasker_manifest::Diagnostic>,
         answer: Sender<Result<Applied, ApplyError>>,
     },

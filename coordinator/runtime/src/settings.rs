@@ -1,5 +1,6 @@
 //! What may be set, and the limits that may not.
 
+use crate::operations::GatePolicy;
 use std::time::Duration;
 
 /// How the loop behaves. The server fills it in from its configuration.
@@ -17,6 +18,8 @@ pub struct Settings {
     pub keep_keys: Duration,
     /// The most tasks that may be active at once; beyond it submissions are answered with 429. Default 1,000,000.
     pub active_tasks_max: usize,
+    /// What becomes of a worker whose contract does not fit the applied workflows. Default: it is refused.
+    pub gate: GatePolicy,
 }
 
 impl Default for Settings {
@@ -28,6 +31,7 @@ impl Default for Settings {
             sweep: Duration::from_secs(1),
             keep_keys: Duration::from_secs(7 * 24 * 3600),
             active_tasks_max: 1_000_000,
+            gate: GatePolicy::default(),
         }
     }
 }

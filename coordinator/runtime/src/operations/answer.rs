@@ -101,6 +101,8 @@ pub struct Applied {
     pub changed: bool,
     /// What the checker warns about.
     pub warnings: Vec<tasker_manifest::Diagnostic>,
+    /// What may not fit the live fleet or the other workflows, and, if it was forced, what does not; at most 100.
+    pub compatibility: Vec<super::Incompatibility>,
 }
 
 /// A system with its workers.
@@ -311,6 +313,20 @@ pub enum ApplyError {
         name: WorkflowName,
         /// The version.
         version: WorkflowVersion,
+    },
+    /// It does not fit the live fleet or the other workflows.
+    #[error(
+        "workflow `{name}` {version} does not fit what runs now in {} place(s): {}",
+        .found.iter().filter(|found| found.finding.breaks()).count(),
+        .found.first().map(super::Incompatibility::to_string).unwrap_or_default()
+    )]
+    Incompatible {
+        /// The workflow.
+        name: WorkflowName,
+        /// The version.
+        version: WorkflowVersion,
+        /// Where, and with whom; what breaks comes first. At most 100.
+        found: Vec<super::Incompatibility>,
     },
     /// The coordinator cannot take it now.
     #[error(transparent)]

@@ -4,6 +4,7 @@
 
 mod answer;
 mod callback;
+mod gate;
 mod outside;
 mod parts;
 mod pauses;
@@ -13,6 +14,7 @@ pub(crate) mod submit;
 
 pub use answer::*;
 pub use callback::{CallbackError, CallbackRefusal, Disposition};
+pub use gate::*;
 pub use outside::*;
 pub use parts::*;
 pub use pauses::*;
@@ -50,16 +52,24 @@ impl Operations {
     }
 
     /// Checks a manifest and makes its workflow the current version of its name. Applying the same manifest again changes nothing.
-    /// With `dry_run` nothing is changed at all, but everything is checked.
+    /// With `dry_run` nothing is changed at all, but everything is checked. With `force` it is applied although it does not fit the live
+    /// fleet or the other workflows, and the log says who did so.
     ///
     /// # Errors
-    /// The manifest is wrong, or its version exists with another content.
-    pub async fn apply_workflow(&self, namespace: &Namespace, source: &str, file: &str, dry_run: bool) -> Result<Applied, ApplyError> {
+    /// The manifest is wrong, its version exists with another content, or it does not fit and nobody forces it.
+    pub async fn apply_workflow(
+        &self,
+        namespace: &Namespace,
+        source: &str,
+        file: &str,
+        dry_run: bool,
+        force: Option<Force>,
+    ) -> Result<Applied, ApplyError> {
         let checked = tasker_manifest::check(source, file, namespace);
         let Some(manifest) = checked.manifest else { return Err(ApplyError::Invalid(checked.diagnostics)) };
         let source = Arc::from(source);
         let warnings = checked.diagnostics;
-        self.ask(|answer| Command::Apply { manifest: Box::new(manifest), source, dry_run, warnings, answer }).await?
+        self.ask(|answer| Command::Apply { manifest: Box::new(manifest), source, dry_run, force, warnings, answer }).await?
     }
 
     /// Every version of every workflow of a namespace.

@@ -70,6 +70,16 @@ impl Catalog {
         self.by_digest.get(&(namespace.clone(), digest))
     }
 
+    /// Every applied version of every namespace.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Workflow>> {
+        self.by_digest.values().map(|entry| &entry.workflow)
+    }
+
+    /// How many versions are applied; they are never taken away.
+    pub fn len(&self) -> usize {
+        self.by_digest.len()
+    }
+
     pub fn names(&self, namespace: &Namespace) -> impl Iterator<Item = &WorkflowName> {
         self.by_name.keys().filter(move |(tenant, _)| tenant == namespace).map(|(_, name)| name)
     }

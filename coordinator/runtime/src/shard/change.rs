@@ -4,7 +4,7 @@ use super::Shard;
 use super::flow::DeclaredFlow;
 use super::group::AfterCommit;
 use crate::command::Command;
-use crate::operations::{Applied, ApplyError, ChangeError, TaskView, now};
+use crate::operations::{Applied, ApplyError, ChangeError, Force, TaskView, now};
 use crate::port::store::{CapabilityRow, SystemRow, WorkflowRow};
 use std::sync::Arc;
 use tasker_engine::decide::cancel;
@@ -22,8 +22,8 @@ impl Shard {
     /// Carries out a command; if it is about a task, the task is in memory or does not exist.
     pub(super) fn take_known(&mut self, command: Command) {
         match command {
-            Command::Apply { manifest, source, dry_run, warnings, answer } => {
-                let applied = self.apply(*manifest, &source, dry_run, warnings);
+            Command::Apply { manifest, source, dry_run, force, warnings, answer } => {
+                let applied = self.apply(*manifest, &source, dry_run, force.as_ref(), warnings);
                 self.answer(answer, applied);
             }
             Command::Submit { submission, answer } => {
@@ -108,6 +108,7 @@ impl Shard {
         manifest: tasker_manifest::Manifest,
         source: &str,
         dry_run: bool,
+        force: Option<&Force>,
         warnings: Vec<tasker_manifest::Diagnostic>,
     ) -> Result<Applied, ApplyError> {
         let workflow = manifest.workflow;
@@ -117,11 +118,13 @@ impl Shard {
             if known.workflow.digest != workflow.digest {
                 return Err(ApplyError::VersionTaken { name: workflow.name, version: workflow.version });
             }
-            return Ok(Applied { workflow: known.workflow.clone(), changed: false, warnings });
+            return Ok(Applied { workflow: known.workflow.clone(), changed: false, warnings, compatibility: Vec::new() });
         }
+        let assessed = self.assess(&workflow, &manifest.systems).passed(&workflow, force)?;
         if dry_run {
-            return Ok(Applied { workflow: Arc::new(workflow), changed: true, warnings });
+            return Ok(Applied { workflow: Arc::new(workflow), changed: true, warnings, compatibility: assessed.found });
         }
+        assessed.audit(&workflow, force);
         let flow = DeclaredFlow::of(&manifest.systems);
         for system in manifest.systems {
             self.manners.learn(&namespace, &system);
@@ -134,6 +137,9 @@ impl Shard {
                 health_check_url: health,
             });
             for capability in system.capabilities {
+                if assessed.contradicts(&system.name, &capability.name) {
+                    continue;
+                }
                 let announced = AnnouncedCapability {
                     name: capability.name,
                     contract: capability.contract,
@@ -157,7 +163,7 @@ impl Shard {
         let entry = self.catalog.insert(workflow, manifest.description, flow, row, &mut self.scheduler);
         self.declare_flow(&entry.workflow.namespace);
         tracing::info!(workflow = %entry.workflow.name, version = %entry.workflow.version, digest = %entry.workflow.digest, "workflow applied");
-        Ok(Applied { workflow: entry.workflow, changed: true, warnings })
+        Ok(Applied { workflow: entry.workflow, changed: true, warnings, compatibility: assessed.found })
     }
 
     pub(super) fn store_declarations(&mut self, declared: impl IntoIterator<Item = Declared>) {

@@ -81,6 +81,11 @@ impl Shard {
         let held = announcement.held.clone();
         let (language, version) = (announcement.sdk.language.clone(), announcement.system_version.clone());
         let known = self.registry.session(&key).is_some();
+        if let Some(message) = self.stop_at_gate(&key, &announcement) {
+            let code = super::gate::CODE;
+            tracing::warn!(system = %key.system, session = %key.session, code, "hello refused: {message}");
+            return self.group.direct(&key, Directive::Refused { code: code.to_owned(), message, retryable: false });
+        }
         match self.registry.announce(key.clone(), announcement, self.uptime(), now()) {
             Err(refusal) => {
                 tracing::warn!(system = %key.system, session = %key.session, code = refusal.code(), "hello refused: {refusal}");

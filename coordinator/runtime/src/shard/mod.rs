@@ -15,6 +15,7 @@ mod deliver;
 mod effects;
 mod figures;
 mod flow;
+mod gate;
 mod group;
 mod http;
 mod inbound;
@@ -120,6 +121,7 @@ pub(crate) struct Shard {
     last_task: TaskId,
     projection: Projection,
     counters: Counters,
+    gate: gate::Gate,
     draining: Option<Draining>,
 }
 
