@@ -7,13 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tasker_integration_tests::api::{Api, step};
 use tasker_integration_tests::coordinator::{Coordinator, Setup, TASK_MAX, text};
+use tasker_integration_tests::postgres::Cluster;
 use tasker_integration_tests::responder::{Reply, Responder};
 use tasker_integration_tests::stage::{Stage, on_stage};
 use tasker_integration_tests::until::until;
 
 /// Starts a coordinator with the embedded listener.
 async fn coordinator(stage: &Stage) -> Result<(Coordinator, Api)> {
-    let coordinator = Setup::embedded(stage).start(stage).await?;
+    start(stage, Setup::embedded(stage)).await
+}
+
+async fn start(stage: &Stage, setup: Setup) -> Result<(Coordinator, Api)> {
+    let coordinator = setup.start(stage).await?;
     let api = coordinator.api.clone();
     Ok((coordinator, api))
 }
@@ -160,84 +165,97 @@ fn a_child_is_paused_and_cancelled_with_its_parent_also_by_a_new_coordinator() {
     });
 }
 
+async fn pauses(stage: &Stage, setup: Setup) -> Result<()> {
+    let (mut coordinator, api) = start(stage, setup).await?;
+    let desk = Responder::start(&coordinator.setup().worker_url(), "desk", "answer", |asked| Reply::Result(asked.input.clone())).await?;
+    api.apply(WAITER).await?;
+    let running = api.submit("waiter", json!({})).await?;
+    api.post("/v1/workflows/waiters:pause", &json!({})).await?.problem(404, "workflow.unknown")?;
+    let paused = api.post("/v1/workflows/waiter:pause", &json!({ "reason": "stock-taking" })).await?.ok()?;
+    ensure!(paused["changed"] == true, "{paused}");
+    let later = api.submit("waiter", json!({})).await?;
+    api.post(&format!("/v1/tasks/{running}/signals/go"), &json!({ "n": 1 })).await?.ok()?;
+    coordinator.kill_and_start(stage).await?;
+    api.post(&format!("/v1/tasks/{later}/signals/go"), &json!({ "n": 2 })).await?.ok()?;
+    for id in [&running, &later] {
+        let task = api.task(id).await?;
+        ensure!(task["paused"]["reason"].as_str().is_some_and(|reason| reason.contains("stock-taking")), "{task:#}");
+        api.post(&format!("/v1/tasks/{id}:resume"), &json!({})).await?.problem(409, "workflow.paused")?;
+        ensure!(api.why(id).await?.contains("tasker workflow resume waiter"), "why says what to do");
+    }
+    // This one a person holds back longer.
+    api.post(&format!("/v1/tasks/{later}:pause"), &json!({ "reason": "by hand" })).await?.ok()?;
+    ensure!(desk.asked().is_empty(), "nothing was asked while the workflow was paused");
+    api.post("/v1/workflows/waiter:resume", &json!({})).await?.ok()?;
+    api.finished_as(&running, "succeeded").await?;
+    let held_back = api.task(&later).await?;
+    ensure!(held_back["paused"]["reason"] == "by hand" && held_back["status"] == "running", "{held_back:#}");
+    api.post(&format!("/v1/tasks/{later}:resume"), &json!({})).await?.ok()?;
+    api.finished_as(&later, "succeeded").await?;
+    check(stage, &mut coordinator, &[running, later]).await
+}
+
 #[test]
 fn nothing_of_a_paused_workflow_starts_now_or_later_or_after_a_kill() {
-    on_stage(async |stage| {
-        let (mut coordinator, api) = coordinator(stage).await?;
-        let desk =
-            Responder::start(&coordinator.setup().worker_url(), "desk", "answer", |asked| Reply::Result(asked.input.clone())).await?;
-        api.apply(WAITER).await?;
-        let running = api.submit("waiter", json!({})).await?;
-        api.post("/v1/workflows/waiters:pause", &json!({})).await?.problem(404, "workflow.unknown")?;
-        let paused = api.post("/v1/workflows/waiter:pause", &json!({ "reason": "stock-taking" })).await?.ok()?;
-        ensure!(paused["changed"] == true, "{paused}");
-        let later = api.submit("waiter", json!({})).await?;
-        api.post(&format!("/v1/tasks/{running}/signals/go"), &json!({ "n": 1 })).await?.ok()?;
-        coordinator.kill_and_start(stage).await?;
-        api.post(&format!("/v1/tasks/{later}/signals/go"), &json!({ "n": 2 })).await?.ok()?;
-        for id in [&running, &later] {
-            let task = api.task(id).await?;
-            ensure!(task["paused"]["reason"].as_str().is_some_and(|reason| reason.contains("stock-taking")), "{task:#}");
-            api.post(&format!("/v1/tasks/{id}:resume"), &json!({})).await?.problem(409, "workflow.paused")?;
-            ensure!(api.why(id).await?.contains("tasker workflow resume waiter"), "why says what to do");
-        }
-        // This one a person holds back longer.
-        api.post(&format!("/v1/tasks/{later}:pause"), &json!({ "reason": "by hand" })).await?.ok()?;
-        ensure!(desk.asked().is_empty(), "nothing was asked while the workflow was paused");
-        api.post("/v1/workflows/waiter:resume", &json!({})).await?.ok()?;
-        api.finished_as(&running, "succeeded").await?;
-        let held_back = api.task(&later).await?;
-        ensure!(held_back["paused"]["reason"] == "by hand" && held_back["status"] == "running", "{held_back:#}");
-        api.post(&format!("/v1/tasks/{later}:resume"), &json!({})).await?.ok()?;
-        api.finished_as(&later, "succeeded").await?;
-        check(stage, &mut coordinator, &[running, later]).await
-    });
+    on_stage(async |stage| pauses(stage, Setup::embedded(stage)).await);
+}
+
+#[test]
+fn nothing_of_a_paused_workflow_starts_now_or_later_or_after_a_kill_on_postgres() {
+    on_stage(async |stage| pauses(stage, Setup::embedded(stage).database(Cluster::shared().await?.create_database().await?)).await);
+}
+
+async fn identities(stage: &Stage, setup: Setup) -> Result<()> {
+    let (mut coordinator, api) = start(stage, setup).await?;
+    let manifest = |name: &str, on_duplicate: &str, window: &str| {
+        format!(
+            "name: {name}\nversion: 1.0.0\ninput: {{ type: object, properties: {{ order: {{ type: string }}, note: {{ type: string }} }} }}\n\
+             identity: {{ fields: [order], window: {window}, on_duplicate: {on_duplicate} }}\nsystems: {{}}\n\
+             workflow_steps:\n  - {{ name: nap, sleep: 1ms }}\n"
+        )
+    };
+    api.apply(&manifest("lenient", "existing", "1h")).await?;
+    api.apply(&manifest("strict", "refuse", "1h")).await?;
+    api.apply(&manifest("brief", "refuse", "1ms")).await?;
+    let submit = async |workflow: &str, input: Value| api.post("/v1/tasks", &json!({ "workflow": workflow, "input": input })).await;
+    let first = submit("lenient", json!({ "order": "a", "note": "one" })).await?.ok()?;
+    coordinator.kill_and_start(stage).await?;
+    let again = submit("lenient", json!({ "order": "a", "note": "two" })).await?;
+    ensure!(again.status == StatusCode::OK && again.body["id"] == first["id"], "{again:?}");
+    ensure!(again.body["trace_id"] == first["trace_id"], "{again:?}");
+    let other = submit("lenient", json!({ "order": "b" })).await?.ok()?;
+    ensure!(other["id"] != first["id"], "another order is another task");
+    let strict = submit("strict", json!({ "order": "a" })).await?.ok()?;
+    let refused = submit("strict", json!({ "order": "a" })).await?;
+    let said = refused.problem(409, "task.duplicate")?.to_string();
+    ensure!(said.contains(text(&strict, "id")?), "the refusal names the task: {said}");
+    // The key comes first, and afterwards leads to the task that the identity found.
+    let keyed = api.submit_with_key("lenient", &json!({ "order": "a", "note": "three" }), "k-1").await?.ok()?;
+    ensure!(keyed["id"] == first["id"], "{keyed}");
+    api.submit_with_key("lenient", &json!({ "order": "z" }), "k-1").await?.problem(422, "idempotency.key_reused")?;
+    let mut accepted: Vec<String> = [&first, &other, &strict].iter().filter_map(|one| one["id"].as_str().map(str::to_owned)).collect();
+    // A window that is over at once: every submission is a task, however fast they come.
+    for _ in 0..20 {
+        let id = until("the window is over", TASK_MAX, async || {
+            let answer = submit("brief", json!({ "order": "a" })).await?;
+            Ok((answer.status != StatusCode::CONFLICT).then_some(answer.ok()?))
+        });
+        accepted.push(text(&id.await?, "id")?.to_owned());
+    }
+    for id in &accepted {
+        api.finished_as(id, "succeeded").await?;
+    }
+    check(stage, &mut coordinator, &accepted).await
 }
 
 #[test]
 fn the_same_task_is_recognised_by_its_identity_across_a_kill() {
-    on_stage(async |stage| {
-        let (mut coordinator, api) = coordinator(stage).await?;
-        let manifest = |name: &str, on_duplicate: &str, window: &str| {
-            format!(
-                "name: {name}\nversion: 1.0.0\ninput: {{ type: object, properties: {{ order: {{ type: string }}, note: {{ type: string }} }} }}\n\
-                 identity: {{ fields: [order], window: {window}, on_duplicate: {on_duplicate} }}\nsystems: {{}}\n\
-                 workflow_steps:\n  - {{ name: nap, sleep: 1ms }}\n"
-            )
-        };
-        api.apply(&manifest("lenient", "existing", "1h")).await?;
-        api.apply(&manifest("strict", "refuse", "1h")).await?;
-        api.apply(&manifest("brief", "refuse", "1ms")).await?;
-        let submit = async |workflow: &str, input: Value| api.post("/v1/tasks", &json!({ "workflow": workflow, "input": input })).await;
-        let first = submit("lenient", json!({ "order": "a", "note": "one" })).await?.ok()?;
-        coordinator.kill_and_start(stage).await?;
-        let again = submit("lenient", json!({ "order": "a", "note": "two" })).await?;
-        ensure!(again.status == StatusCode::OK && again.body["id"] == first["id"], "{again:?}");
-        ensure!(again.body["trace_id"] == first["trace_id"], "{again:?}");
-        let other = submit("lenient", json!({ "order": "b" })).await?.ok()?;
-        ensure!(other["id"] != first["id"], "another order is another task");
-        let strict = submit("strict", json!({ "order": "a" })).await?.ok()?;
-        let refused = submit("strict", json!({ "order": "a" })).await?;
-        let said = refused.problem(409, "task.duplicate")?.to_string();
-        ensure!(said.contains(text(&strict, "id")?), "the refusal names the task: {said}");
-        // The key comes first, and afterwards leads to the task that the identity found.
-        let keyed = api.submit_with_key("lenient", &json!({ "order": "a", "note": "three" }), "k-1").await?.ok()?;
-        ensure!(keyed["id"] == first["id"], "{keyed}");
-        api.submit_with_key("lenient", &json!({ "order": "z" }), "k-1").await?.problem(422, "idempotency.key_reused")?;
-        let mut accepted: Vec<String> = [&first, &other, &strict].iter().filter_map(|one| one["id"].as_str().map(str::to_owned)).collect();
-        // A window that is over at once: every submission is a task, however fast they come.
-        for _ in 0..20 {
-            let id = until("the window is over", TASK_MAX, async || {
-                let answer = submit("brief", json!({ "order": "a" })).await?;
-                Ok((answer.status != StatusCode::CONFLICT).then_some(answer.ok()?))
-            });
-            accepted.push(text(&id.await?, "id")?.to_owned());
-        }
-        for id in &accepted {
-            api.finished_as(id, "succeeded").await?;
-        }
-        check(stage, &mut coordinator, &accepted).await
-    });
+    on_stage(async |stage| identities(stage, Setup::embedded(stage)).await);
+}
+
+#[test]
+fn the_same_task_is_recognised_by_its_identity_across_a_kill_on_postgres() {
+    on_stage(async |stage| identities(stage, Setup::embedded(stage).database(Cluster::shared().await?.create_database().await?)).await);
 }
 
 #[test]

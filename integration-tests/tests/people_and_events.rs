@@ -6,13 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tasker_integration_tests::api::{Api, step};
 use tasker_integration_tests::coordinator::{Coordinator, Setup, TASK_MAX, text};
+use tasker_integration_tests::postgres::Cluster;
 use tasker_integration_tests::responder::{Reply, Responder};
 use tasker_integration_tests::stage::{Stage, on_stage};
 use tasker_integration_tests::until::until;
 
 /// Starts a coordinator with the embedded listener.
 async fn coordinator(stage: &Stage) -> Result<(Coordinator, Api)> {
-    let coordinator = Setup::embedded(stage).start(stage).await?;
+    start(stage, Setup::embedded(stage)).await
+}
+
+async fn start(stage: &Stage, setup: Setup) -> Result<(Coordinator, Api)> {
+    let coordinator = setup.start(stage).await?;
     let api = coordinator.api.clone();
     Ok((coordinator, api))
 }
@@ -70,12 +75,10 @@ workflow_steps:
     });
 }
 
-#[test]
-fn an_event_reaches_everybody_who_waits_and_is_kept_for_the_first_who_will() {
-    on_stage(async |stage| {
-        let (mut coordinator, api) = coordinator(stage).await?;
-        api.apply(
-            r#"
+async fn events(stage: &Stage, setup: Setup) -> Result<()> {
+    let (mut coordinator, api) = start(stage, setup).await?;
+    api.apply(
+        r#"
 name: awaits_payment
 version: 1.0.0
 input: { type: object, properties: { order: { type: string } }, required: [order] }
@@ -84,36 +87,45 @@ workflow_steps:
   - name: paid
     wait_for: { event: payment.settled, key: "${ task.input.order }", payload: { type: object, required: [amount] } }
 "#,
-        )
-        .await?;
-        let event = |key: &str, payload: Value| json!({ "name": "payment.settled", "key": key, "payload": payload });
-        let one = api.submit("awaits_payment", json!({ "order": "o-1" })).await?;
-        let other = api.submit("awaits_payment", json!({ "order": "o-1" })).await?;
-        ensure!(api.why(&one).await?.contains("tasker event send payment.settled --key o-1"), "why names the event");
-        coordinator.kill_and_start(stage).await?;
-        api.post("/v1/events", &event("o-1", json!({}))).await?.problem(422, "event.payload_violated")?;
-        let taken = api.post_with_key("/v1/events", &event("o-1", json!({ "amount": 7 })), "e-1").await?.ok()?;
-        ensure!(taken["tasks"].as_array().map_or(0, Vec::len) == 2 && taken["kept"] == false, "{taken}");
-        for id in [&one, &other] {
-            let task = api.finished_as(id, "succeeded").await?;
-            ensure!(task["result"]["paid"] == json!({ "amount": 7 }), "{task:#}");
-        }
-        // Nobody waits for this one yet.
-        let kept = api.post_with_key("/v1/events", &event("o-2", json!({ "amount": 8 })), "e-2").await?.ok()?;
-        ensure!(kept["kept"] == true, "{kept}");
-        coordinator.kill_and_start(stage).await?;
-        let repeated = api.post_with_key("/v1/events", &event("o-2", json!({ "amount": 8 })), "e-2").await?.ok()?;
-        ensure!(repeated["repeated"] == true, "{repeated}");
-        let first = api.submit("awaits_payment", json!({ "order": "o-2" })).await?;
-        let task = api.finished_as(&first, "succeeded").await?;
-        ensure!(task["result"]["paid"] == json!({ "amount": 8 }), "{task:#}");
-        let second = api.submit("awaits_payment", json!({ "order": "o-2" })).await?;
-        coordinator.kill_and_start(stage).await?;
-        ensure!(api.task(&second).await?["status"] == "running", "an event that was kept is taken by one task only");
-        api.post("/v1/events", &event("o-2", json!({ "amount": 9 }))).await?.ok()?;
-        api.finished_as(&second, "succeeded").await?;
-        check(stage, &mut coordinator, &[one, other, first, second]).await
-    });
+    )
+    .await?;
+    let event = |key: &str, payload: Value| json!({ "name": "payment.settled", "key": key, "payload": payload });
+    let one = api.submit("awaits_payment", json!({ "order": "o-1" })).await?;
+    let other = api.submit("awaits_payment", json!({ "order": "o-1" })).await?;
+    ensure!(api.why(&one).await?.contains("tasker event send payment.settled --key o-1"), "why names the event");
+    coordinator.kill_and_start(stage).await?;
+    api.post("/v1/events", &event("o-1", json!({}))).await?.problem(422, "event.payload_violated")?;
+    let taken = api.post_with_key("/v1/events", &event("o-1", json!({ "amount": 7 })), "e-1").await?.ok()?;
+    ensure!(taken["tasks"].as_array().map_or(0, Vec::len) == 2 && taken["kept"] == false, "{taken}");
+    for id in [&one, &other] {
+        let task = api.finished_as(id, "succeeded").await?;
+        ensure!(task["result"]["paid"] == json!({ "amount": 7 }), "{task:#}");
+    }
+    // Nobody waits for this one yet.
+    let kept = api.post_with_key("/v1/events", &event("o-2", json!({ "amount": 8 })), "e-2").await?.ok()?;
+    ensure!(kept["kept"] == true, "{kept}");
+    coordinator.kill_and_start(stage).await?;
+    let repeated = api.post_with_key("/v1/events", &event("o-2", json!({ "amount": 8 })), "e-2").await?.ok()?;
+    ensure!(repeated["repeated"] == true, "{repeated}");
+    let first = api.submit("awaits_payment", json!({ "order": "o-2" })).await?;
+    let task = api.finished_as(&first, "succeeded").await?;
+    ensure!(task["result"]["paid"] == json!({ "amount": 8 }), "{task:#}");
+    let second = api.submit("awaits_payment", json!({ "order": "o-2" })).await?;
+    coordinator.kill_and_start(stage).await?;
+    ensure!(api.task(&second).await?["status"] == "running", "an event that was kept is taken by one task only");
+    api.post("/v1/events", &event("o-2", json!({ "amount": 9 }))).await?.ok()?;
+    api.finished_as(&second, "succeeded").await?;
+    check(stage, &mut coordinator, &[one, other, first, second]).await
+}
+
+#[test]
+fn an_event_reaches_everybody_who_waits_and_is_kept_for_the_first_who_will() {
+    on_stage(async |stage| events(stage, Setup::embedded(stage)).await);
+}
+
+#[test]
+fn an_event_reaches_everybody_who_waits_and_is_kept_for_the_first_who_will_on_postgres() {
+    on_stage(async |stage| events(stage, Setup::embedded(stage).database(Cluster::shared().await?.create_database().await?)).await);
 }
 
 #[test]
