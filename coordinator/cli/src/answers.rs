@@ -34,6 +34,17 @@ pub(crate) struct Applied {
     pub(crate) dry_run: bool,
     #[serde(default)]
     pub(crate) warnings: Vec<Diagnostic>,
+    #[serde(default)]
+    pub(crate) compatibility: Vec<Compatibility>,
+}
+
+/// Where a workflow and what runs now do not, or may not, fit.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Compatibility {
+    #[serde(default)]
+    pub(crate) certainty: String,
+    #[serde(default)]
+    pub(crate) message: String,
 }
 
 #[derive(Debug, Deserialize)]

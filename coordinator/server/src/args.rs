@@ -140,6 +140,9 @@ pub struct Given {
     /// Where to send traces, over OTLP/HTTP [env: TASKER_OTLP_ENDPOINT]
     #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<String>,
+    /// What becomes of a worker whose contract does not fit the applied workflows: refuse or warn [env: TASKER_GATE]
+    #[arg(long, value_name = "POLICY")]
+    pub gate: Option<String>,
     /// What to log [env: TASKER_LOG_LEVEL]
     #[arg(long, value_name = "FILTER")]
     pub log_level: Option<String>,

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tasker_egress::{AllowList, Signer};
 use tasker_engine::{Namespace, SystemName};
+use tasker_runtime::operations::GatePolicy;
 
 /// Where systems live whose secret names no namespace.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -31,6 +32,7 @@ pub struct Configuration {
     pub lease: Duration,
     pub drain_timeout: Duration,
     pub active_tasks_max: usize,
+    pub gate: GatePolicy,
     pub public_url: PublicUrl,
     pub egress_allow: AllowList,
     pub egress_signers: BTreeMap<(Namespace, SystemName), Signer>,
@@ -77,6 +79,7 @@ const SETTINGS: &[Setting] = &[
     setting("lease", "TASKER_LEASE", Some("5s"), "how long a worker may be silent, at least three heartbeats"),
     setting("drain_timeout", "TASKER_DRAIN_TIMEOUT", Some("20s"), "how long a stop waits for open attempts, 0s to 10m"),
     setting("active_tasks_max", "TASKER_ACTIVE_TASKS_MAX", Some("1000000"), "tasks active at once before submissions get 429"),
+    setting("gate", "TASKER_GATE", Some("refuse"), "refuse or warn: a worker whose contract does not fit the applied workflows"),
     setting("public_url", "TASKER_PUBLIC_URL", None, "where HTTP systems reach this API for callbacks; absent: they must answer at once"),
     setting("egress.allow", "TASKER_EGRESS_ALLOW", None, "addresses, networks and hosts that may be called besides public ones"),
     setting(
@@ -123,6 +126,7 @@ impl Configuration {
             active_tasks_max: parse(layers, "active_tasks_max", "a number from 1 to 10000000", |text| {
                 text.parse().ok().filter(|number| (1..=10_000_000).contains(number))
             })?,
+            gate: parse(layers, "gate", "`refuse` or `warn`", |text| text.parse().ok())?,
             public_url: text("public_url").map_or(PublicUrl::None, PublicUrl::At),
             egress_allow: allow_list(text("egress.allow").as_deref().unwrap_or_default())?,
             egress_signers: signers(text("egress.secrets").as_deref().unwrap_or_default())?,
@@ -238,6 +242,7 @@ fn layers(given: &Given) -> anyhow::Result<Layers> {
         ("http_listen", &given.http_listen),
         ("subject_prefix", &given.subject_prefix),
         ("otlp_endpoint", &given.otlp_endpoint),
+        ("gate", &given.gate),
         ("log_level", &given.log_level),
     ];
     for (name, value) in flags {
@@ -347,6 +352,7 @@ mod tests {
             ("subject_prefix", "a.*", "config.out_of_range"),
             ("nats_listen", "0.0.0.0:7422", "config.unsafe"),
             ("active_tasks_max", "0", "config.malformed"),
+            ("gate", "open", "config.malformed"),
             ("public_url", "tasker.example.com", "config.out_of_range"),
             ("egress.allow", "10.0.0.1/8", "config.out_of_range"),
             ("egress.allow", "127.0.0.1, http://x", "config.out_of_range"),

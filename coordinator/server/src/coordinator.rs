@@ -13,7 +13,7 @@ use tasker_bus::embedded::{Authentication, Options as ListenerOptions, Secret};
 use tasker_bus::local::Embedded;
 use tasker_bus::nats::{Nats, Options as NatsOptions};
 use tasker_egress::{AllowList, CallbackSecret, HttpEgress, SystemLookup};
-use tasker_runtime::operations::Operations;
+use tasker_runtime::operations::{GatePolicy, Operations};
 use tasker_runtime::port::bus::{Bus, Inbound};
 use tasker_runtime::port::egress::Egress;
 use tasker_runtime::port::store::Store;
@@ -68,6 +68,7 @@ pub async fn dev(dev: Dev) -> anyhow::Result<ExitCode> {
         lease: Duration::from_secs(5),
         drain_timeout: DEV_DRAIN,
         active_tasks_max: 1_000_000,
+        gate: GatePolicy::Refuse,
         // Services under development run on this machine, and so do the systems that call back.
         public_url: PublicUrl::Listener,
         egress_allow: AllowList::parse(&["127.0.0.0/8", "::1"]).expect("two networks"),
@@ -148,6 +149,7 @@ impl Coordinator {
             heartbeat: configuration.heartbeat,
             lease: configuration.lease,
             active_tasks_max: configuration.active_tasks_max,
+            gate: configuration.gate,
             ..Settings::default()
         };
         tracing::info!(store = store.describe(), bus = bus.describe(), "starting");

@@ -57,7 +57,8 @@ Examples:
     /// Check manifests on the server and make them available to tasks
     ///
     /// Applying the same manifest again changes nothing. A version never changes: another content needs another version.
-    /// With several files, nothing is applied unless the server accepts all of them.
+    /// With several files, nothing is applied unless the server accepts all of them. A manifest that does not fit the live workers or
+    /// the other workflows is refused; --dry-run shows what does not fit.
     #[command(after_help = "\
 Examples:
   tasker workflow apply order.yaml
@@ -70,6 +71,12 @@ Examples:
         /// Let the server check everything, and change nothing
         #[arg(long)]
         dry_run: bool,
+        /// Apply it although it does not fit the live workers or the other workflows; the server logs who did so
+        #[arg(long)]
+        force: bool,
+        /// Who forces it, for the log
+        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+        by: Option<String>,
     },
     /// List the workflows of the namespace
     #[command(after_help = "\
@@ -142,7 +149,10 @@ pub(super) async fn run(command: WorkflowCommand, global: &Global, console: &mut
         WorkflowCommand::Lint { files } => lint(&files, global, console),
         WorkflowCommand::Fmt(fmt) => format::run(&fmt, console),
         WorkflowCommand::Docs { file } => pages::workflow(&file, global, console),
-        WorkflowCommand::Apply { files, dry_run } => apply(&files, dry_run, &Client::new(global)?, console).await,
+        WorkflowCommand::Apply { files, dry_run, force, by } => {
+            let how = Apply { dry_run, force, by: by.as_deref() };
+            apply(&files, how, &Client::new(global)?, console).await
+        }
         WorkflowCommand::List => list(&Client::new(global)?, console).await,
         WorkflowCommand::Show { name, version, source } => show(&name, version.as_deref(), source, &Client::new(global)?, console).await,
         WorkflowCommand::Pause { name, reason } => hold(&name, "pause", reason.as_deref(), &Client::new(global)?, console).await,
@@ -201,25 +211,36 @@ where
         .map_err(|cause: T::Err| Failure::Usage { said: cause.to_string(), help: "choose another with -n or TASKER_NAMESPACE".to_owned() })
 }
 
-async fn apply(files: &[String], dry_run: bool, client: &Client, console: &mut Console) -> Result<Exit, Failure> {
+/// How manifests are sent.
+#[derive(Clone, Copy)]
+struct Apply<'a> {
+    dry_run: bool,
+    force: bool,
+    by: Option<&'a str>,
+}
+
+async fn apply(files: &[String], how: Apply<'_>, client: &Client, console: &mut Console) -> Result<Exit, Failure> {
     let mut sources = Vec::new();
     for file in files {
         sources.push((input::name_of(file), input::read_text(file, console)?));
     }
-    if sources.len() > 1 && !dry_run {
+    if sources.len() > 1 && !how.dry_run {
         // One refused manifest among many must not leave half of them applied.
-        send_all(&sources, true, client, console).await?;
+        send_all(&sources, Apply { dry_run: true, ..how }, client, console).await?;
     }
-    let answers = send_all(&sources, dry_run, client, console).await?;
+    let answers = send_all(&sources, how, client, console).await?;
     let documents: Vec<&str> = answers.iter().map(|answer| answer.body.get()).collect();
     let document = RawValue::from_string(format!("{{\"items\":[{}]}}", documents.join(","))).expect("a list of valid JSON is valid JSON");
     let applied = answers.iter().map(Answer::read).collect::<Result<Vec<Applied>, _>>()?;
     for warning in applied.iter().flat_map(|applied| &applied.warnings) {
         console.chat(&format!("{}\n", text::clean_lines(warning.render().trim_end())));
     }
+    for found in applied.iter().flat_map(|applied| &applied.compatibility) {
+        console.chat(&format!("warning[contract.{}]: {}\n", text::clean(&found.certainty), text::clean(&found.message)));
+    }
     console.answer(&document, |look| Ok(applied.iter().map(|applied| render::workflow::applied(applied, look)).collect()))?;
     if let [one] = applied.as_slice()
-        && !dry_run
+        && !how.dry_run
     {
         console.chat(&format!("next: tasker task submit {} --input '{{}}' --wait", text::clean(&one.name)));
     }
@@ -227,11 +248,17 @@ async fn apply(files: &[String], dry_run: bool, client: &Client, console: &mut C
 }
 
 /// Sends every manifest. All are tried, so that all problems are seen at once; the first failure is returned, the others are told.
-async fn send_all(sources: &[(String, String)], dry_run: bool, client: &Client, console: &mut Console) -> Result<Vec<Answer>, Failure> {
+async fn send_all(sources: &[(String, String)], how: Apply<'_>, client: &Client, console: &mut Console) -> Result<Vec<Answer>, Failure> {
+    let dry_run = how.dry_run;
     let mut answers = Vec::new();
     let mut first = None;
     for (file, source) in sources {
-        let request = client.post(&["workflows"]).query("file", file).query_if("dry_run", dry_run.then_some("true")).yaml(source.clone());
+        let request = client
+            .post(&["workflows"])
+            .query("file", file)
+            .query_if("dry_run", dry_run.then_some("true"))
+            .query_if("force", how.force.then_some("true"));
+        let request = request.query_if("by", how.by.filter(|_| how.force)).yaml(source.clone());
         let request = if dry_run { request.repeatable() } else { request };
         match request.send().await {
             Ok(answer) => answers.push(answer),
