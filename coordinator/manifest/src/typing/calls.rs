@@ -1,11 +1,13 @@
 //! The types of operators and functions: what CEL would refuse when it runs is said here, with both types.
 
+use super::error_codes;
 use super::facts::{Facts, literal, path_of};
 use super::infer::{Infer, Typed, never_equal, written};
 use crate::codes;
 use crate::suggest::nearest_name;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, operators};
 use serde_json::Value;
+use tasker_engine::StepIndex;
 use tasker_types::{Field, Kinds, Type};
 
 const NUMERIC: Kinds = Kinds::INTEGER.with(Kinds::NUMBER);
@@ -137,9 +139,23 @@ fn equality(infer: &mut Infer<'_, '_>, operator: &str, left: &IdedExpr, right: &
         let known: Vec<&str> = known.iter().filter_map(Value::as_str).collect();
         nearest_name(&word(node)?, known.iter().copied()).map(str::to_owned)
     });
+    let near = near.or_else(|| {
+        let (node, step) =
+            [(left, failed_step(infer, right)), (right, failed_step(infer, left))].into_iter().find(|(_, step)| step.is_some())?;
+        let words = error_codes::words(infer.world.workflow.step(step?))?;
+        nearest_name(&word(node)?, words.iter().copied()).map(str::to_owned)
+    });
     let message = format!("these are never equal: {} and {}", one.render(SHOWN), other.render(SHOWN));
     let hint = near.map_or_else(|| "compare with a value that it may have".to_owned(), |near| format!("did you mean \"{near}\"?"));
     infer.issue(&codes::IMPOSSIBLE, message, hint);
+}
+
+/// The step whose error code is read.
+fn failed_step(infer: &Infer<'_, '_>, node: &IdedExpr) -> Option<StepIndex> {
+    match path_of(node)?.as_slice() {
+        [steps, name, error, code] if steps == "steps" && error == "error" && code == "code" => infer.world.workflow.find(name),
+        _ => None,
+    }
 }
 
 fn compare(infer: &mut Infer<'_, '_>, operator: &str, left: &Type, right: &Type) {
@@ -257,7 +273,6 @@ fn function(infer: &mut Infer<'_, '_>, call: &CallExpr, facts: &Facts) -> Typed 
             infer.demand(&one.of, Kinds::STRING.with(Kinds::ARRAY).with(Kinds::OBJECT), "what `size` counts");
             Type::integer_between(Some(0), None).into()
         }
-        ("contains", [one, _]) if one.of.kinds().only(Kinds::ARRAY) => Type::boolean().into(),
         ("contains" | "startsWith" | "endsWith" | "matches", [one, other]) => {
             infer.demand(&one.of, Kinds::STRING, &format!("what `{name}` looks into"));
             infer.demand(&other.of, Kinds::STRING, &format!("what `{name}` looks for"));

@@ -1,6 +1,7 @@
 //! The type of an expression, and what is wrong with it.
 
 use super::calls;
+use super::error_codes;
 use super::facts::{Facts, literal, path_of};
 use super::world::{Reader, World, field};
 use crate::codes::{self, Code};
@@ -181,7 +182,8 @@ impl<'i, 'w> Infer<'i, 'w> {
             "status" if certain && !self.is_undone(step) => Type::words(["succeeded"]),
             "status" => Type::words(["succeeded", "failed", "skipped", "cancelled", "open"]),
             "error" => {
-                let fields = [field("code", Type::string()), field("message", Type::string()), field("details", Type::any())];
+                let code = error_codes::code_of(self.world.workflow.step(step));
+                let fields = [field("code", code), field("message", Type::string()), field("details", Type::any())];
                 let error = Type::object(fields, true);
                 // Whoever runs in the place of a step knows that it failed.
                 match (self.has_role(Role::Fallback { of: step }), certain && !self.is_undone(step)) {

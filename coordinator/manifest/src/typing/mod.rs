@@ -8,6 +8,7 @@
 
 mod calls;
 mod certainty;
+mod error_codes;
 mod facts;
 mod infer;
 mod places;

@@ -97,6 +97,16 @@ pub fn expression(chance: &mut Chance, names: &Names, want: Want, depth: usize) 
         return leaf(chance, names, want);
     }
     let next = depth - 1;
+    // A place in a list that is long enough.
+    if chance.percent(8)
+        && let Some((range, of, _)) = ranged(chance, names)
+        && of == want
+    {
+        let (literal, least) = (literal(chance, want), chance.below(2));
+        let read = if want == Want::Float { format!("double({range}[{least}])") } else { format!("{range}[{least}]") };
+        let guard = if chance.percent(90) { least } else { 0 };
+        return format!("(size({range}) > {guard} ? {read} : {literal})");
+    }
     if chance.percent(20) {
         let condition = expression(chance, names, Want::Boolean, next);
         let (yes, no) = (expression(chance, names, want, next), expression(chance, names, want, next));

@@ -47,11 +47,22 @@ pub fn case(chance: &mut Chance) -> Case {
         names.steps.push(name.clone());
         results.push((name, result));
     }
+    let told = chance.percent(25);
+    if told {
+        let (mut step, result) = (Map::from_iter([("name".to_owned(), json!("tell"))]), Shape::object(chance, 0));
+        call(chance, "tell", &names, &result, &mut step, &mut capabilities);
+        step.remove("when");
+        steps.push(Value::Object(step));
+        results.push(("tell".into(), result));
+    }
     let mut manifest = json!({
         "name": "drawn", "version": "1.0.0", "input": input.schema(),
         "systems": { "shop": { "capabilities": capabilities } },
         "workflow_steps": steps,
     });
+    if told {
+        manifest["on_failure"] = json!("tell");
+    }
     if chance.percent(60) {
         manifest["result"] = json!({ "value": text(&expression(chance, &names, Want::Text, 2)), "raw": text(&if chance.percent(10) { names.careless(chance) } else { expression(chance, &names, Want::Integer, 2) }) });
     }
