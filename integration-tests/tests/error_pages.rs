@@ -23,7 +23,8 @@ fn codes_in(text: &str, open: char, close: char, families: &[&str]) -> BTreeSet<
     let is_code = |text: &str| {
         let Some((family, problem)) = text.split_once('.') else { return false };
         let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-        families.contains(&family) && word(problem)
+        // A text that ends in `_` is the beginning of codes that a number completes, such as `http.status_503`.
+        families.contains(&family) && word(problem) && !problem.ends_with('_')
     };
     let pieces = text.split(open).skip(1).map(|piece| piece.split_once(close).map_or(piece, |(inside, _)| inside));
     pieces.filter(|piece| is_code(piece)).map(str::to_owned).collect()
