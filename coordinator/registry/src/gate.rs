@@ -197,7 +197,7 @@ impl Comparison<'_> {
             return Some(Judged { side: Side::Input, path: String::new(), reason, example: None, certainty: Certainty::Unproven });
         }
         let sent = sent::sent(workflow, step);
-        let judged = if sent.is_any() { None } else { accepted.judge(&sent, Side::Input, "is not accepted") };
+        let judged = if sent.is_any() { None } else { accepted.judge(&sent, Side::Input) };
         // A mapping of values without a type proves nothing, and nobody can do anything about it here.
         let judged = judged.filter(|judged| judged.certainty == Certainty::Breaks || step.contract.input.is_some());
         self.inputs.insert(key, judged.clone());
@@ -237,7 +237,7 @@ fn judge_answer(given: Option<&Schema>, expected: Option<&Schema>, side: Side) -
     if given.digest() == expected.digest() {
         return None;
     }
-    Accepted::of(expected).judge(&Type::of_schema(given.source()), side, "is not expected")
+    Accepted::of(expected).judge(&Type::of_schema(given.source()), side)
 }
 
 /// What one side takes.
@@ -251,22 +251,21 @@ impl Accepted {
         Self { whole: Type::of_schema(schema.source()), outline: Type::of_schema(&outline(schema.source())) }
     }
 
-    fn judge(&self, given: &Type, side: Side, verb: &str) -> Option<Judged> {
+    fn judge(&self, given: &Type, side: Side) -> Option<Judged> {
         match self.whole.admits(given) {
             Verdict::Fits => None,
             Verdict::Unproven { path, reason } => Some(Judged { side, path, reason, example: None, certainty: Certainty::Unproven }),
             narrow @ Verdict::Breaks { .. } => match self.outline.admits(given) {
-                broken @ Verdict::Breaks { .. } => broken_at(broken, side, verb, Certainty::Breaks),
-                Verdict::Fits | Verdict::Unproven { .. } => broken_at(narrow, side, verb, Certainty::Narrower),
+                broken @ Verdict::Breaks { .. } => broken_at(broken, side, Certainty::Breaks),
+                Verdict::Fits | Verdict::Unproven { .. } => broken_at(narrow, side, Certainty::Narrower),
             },
         }
     }
 }
 
-fn broken_at(verdict: Verdict, side: Side, verb: &str, certainty: Certainty) -> Option<Judged> {
+fn broken_at(verdict: Verdict, side: Side, certainty: Certainty) -> Option<Judged> {
     match verdict {
-        Verdict::Breaks { path, expected, found, reason, counterexample } => {
-            let reason = format!("{reason}: `{found}` {verb} where `{expected}` is");
+        Verdict::Breaks { path, reason, counterexample, .. } => {
             Some(Judged { side, path, reason, example: counterexample.map(|value| cut(&value.to_string())), certainty })
         }
         Verdict::Fits | Verdict::Unproven { .. } => None,
