@@ -382,7 +382,11 @@ fn longest_list(value: &Value) -> usize {
     }
 }
 
-/// Whole numbers become CEL integers, so that they compare with literals such as `1`.
+/// Up to here every whole number is a floating-point number of its own.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Whole numbers become CEL integers, so that they compare with literals such as `1`; also those written `1.0`, which JSON Schema calls
+/// integers, too.
 fn to_cel(value: &Value) -> cel::Value {
     match value {
         Value::Null => cel::Value::Null,
@@ -390,7 +394,10 @@ fn to_cel(value: &Value) -> cel::Value {
         Value::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(integer), _) => cel::Value::Int(integer),
             (None, Some(unsigned)) => cel::Value::UInt(unsigned),
-            (None, None) => cel::Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            (None, None) => match number.as_f64().unwrap_or(f64::NAN) {
+                whole if whole.fract() == 0.0 && whole.abs() <= WHOLE_MAX => cel::Value::Int(whole as i64),
+                float => cel::Value::Float(float),
+            },
         },
         Value::String(text) => cel::Value::String(Arc::new(text.clone())),
         Value::Array(items) => cel::Value::List(Arc::new(items.iter().map(to_cel).collect())),
@@ -582,7 +589,7 @@ mod tests {
     fn scope() -> Given {
         Given(
             json!({ "lines": [{ "sku": "A", "quantity": 2 }, { "sku": "B", "quantity": 3 }], "name": "Ada" }),
-            json!({ "charge": { "amount": 12.5, "currency": "GBP" } }),
+            json!({ "charge": { "amount": 12.5, "whole": 3.0, "currency": "GBP" } }),
         )
     }
 
@@ -602,6 +609,7 @@ mod tests {
             ("task.input.lines[0].quantity + 1", json!(3)),
             ("steps.charge.result.currency == 'GBP' ? 'home' : 'abroad'", json!("home")),
             ("has(task.input.coupon)", json!(false)),
+            ("steps.charge.result.whole + 1", json!(4)),
         ];
         for (source, expected) in table {
             assert_eq!(value(source), Ok(expected), "{source}");

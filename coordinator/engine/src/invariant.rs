@@ -137,10 +137,8 @@ fn check_node(task: &Task, step: StepIndex) -> Seen {
         StepState::Pending if !forward => seen.push(("P12", "is a handler that was called for and waits for nothing".into())),
         StepState::Standby if forward => seen.push(("P12", "is on standby, but nobody will call for it".into())),
         StepState::Parked if task.has_place() && goes_forward => seen.push(("P12", "waits for a place although one is free".into())),
-        StepState::FannedOut => {
-            if progress.fan.as_ref().is_none_or(|fan| fan.working == 0) && task.has_place() {
-                seen.push(("P12", "has items, but none is open".into()));
-            }
+        StepState::FannedOut if progress.fan.as_ref().is_none_or(|fan| fan.working == 0) && task.has_place() => {
+            seen.push(("P12", "has items, but none is open".into()));
         }
         StepState::FallingBack { to, .. } if task.progress(*to).state.is_terminal() => {
             seen.push(("P12", "waits for the step in its place, which is over".into()));

@@ -268,7 +268,7 @@ impl Names<'_> {
                 let hint = "mock steps that ask a system or start a child; waits are ended by `signals`, `events` and `decisions`";
                 reader.problem(UNKNOWN_MOCK, spot, format!("`{bare}` asks nobody, so nothing can be mocked"), hint);
             }
-        } else if !capabilities().any(|name| name == key) && !(has_children && key.contains('.')) {
+        } else if !(capabilities().any(|name| name == key) || has_children && key.contains('.')) {
             let message = format!("the workflow has no step and no capability `{key}`");
             let hint = "mocks are for a step (`charge`), an item (`resize[3]`), a step of a child (`ship/pack`) or a capability";
             let known: Vec<&str> = self.steps().chain(capabilities()).collect();

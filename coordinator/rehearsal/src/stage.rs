@@ -273,7 +273,7 @@ impl<'c> Stage<'c> {
         if actor.unjudged > actor.task.steps.len() / STEPS_PER_CHECK {
             actor.unjudged = 0;
             let broken = invariant::check_state(&actor.task);
-            self.problems.extend(broken.iter().map(|broken| violated(broken)));
+            self.problems.extend(broken.iter().map(violated));
         }
         let asks: Vec<StepIndex> = entry
             .events

@@ -226,7 +226,7 @@ impl Shard {
     fn take_reply(&mut self, session: &SessionKey, said: WorkerReply) {
         let task = said.attempt.task;
         if self.residents.get(task).is_none() {
-            let pending = Pending::Reply(LateReply { session: session.clone(), reply: said });
+            let pending = Pending::Reply(Box::new(LateReply { session: session.clone(), reply: said }));
             return self.load(task, pending);
         }
         let acknowledgement = self.decide_reply(session, &said);

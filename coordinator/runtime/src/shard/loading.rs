@@ -12,7 +12,7 @@ const LOADING_MAX: usize = 512;
 
 /// Something that waits for a task to be read from the store.
 pub(super) enum Pending {
-    Reply(LateReply),
+    Reply(Box<LateReply>),
     Command(Box<Command>),
 }
 
@@ -101,7 +101,7 @@ impl Shard {
         };
         for waiting in pending {
             match (waiting, &failed) {
-                (Pending::Reply(late), None) => self.take_late(late),
+                (Pending::Reply(late), None) => self.take_late(*late),
                 // Unacknowledged, so it will be sent again.
                 (Pending::Reply(_), Some(_)) => {}
                 (Pending::Command(command), None) => self.take_known(*command),
