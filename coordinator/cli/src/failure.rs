@@ -140,7 +140,10 @@ mod tests {
             (Failure::Unreadable { address: address(), cause: "missing field `id`".to_owned() }, Exit::Error),
             (Failure::Usage { said: "no input".to_owned(), help: "give --input".to_owned() }, Exit::Usage),
             (Failure::Input { path: "order.json".to_owned(), cause: "not found".to_owned(), help: None }, Exit::Error),
-            (Failure::Absent { what: "order.yaml declares no system `shop`".to_owned(), help: "it declares pay".to_owned() }, Exit::NotFound),
+            (
+                Failure::Absent { what: "order.yaml declares no system `shop`".to_owned(), help: "it declares pay".to_owned() },
+                Exit::NotFound,
+            ),
             (Failure::Refused { code: "samples.none", said: "there is no sample".to_owned(), help: "give one".to_owned() }, Exit::Error),
             (Failure::TimedOut { id: "tsk_1".to_owned(), status: "running".to_owned(), waited: Some("1m 00s".to_owned()) }, Exit::TimedOut),
             (Failure::StreamLost { id: "tsk_1".to_owned(), tries: 10, cause: cause() }, Exit::Unreachable),

@@ -57,8 +57,8 @@ mod text;
 mod yaml;
 
 pub use command::{
-    ApprovalCommand, CapabilityCommand, Command, ContractCommand, DebugCommand, Demand, EventCommand, Resolution, StepCommand, SystemCommand,
-    TaskCommand, Verdict, WorkerCommand, WorkflowCommand, execute, run, run_as,
+    ApprovalCommand, CapabilityCommand, Command, ContractCommand, DebugCommand, Demand, EventCommand, Resolution, StepCommand,
+    SystemCommand, TaskCommand, Verdict, WorkerCommand, WorkflowCommand, execute, run, run_as,
 };
 pub use console::{Captured, Console};
 pub use exit::{EXIT_CODES, Exit};

@@ -102,11 +102,8 @@ fn start(workflow: &Arc<Workflow>, input: Payload) -> Task {
 }
 
 fn ask(task: &mut Task, step: StepIndex) -> Reply {
-    let assignment = Assignment {
-        token: AttemptToken([7; 16]),
-        target: Target::Session(SessionId::new("session-1").expect("valid")),
-        contract: None,
-    };
+    let assignment =
+        Assignment { token: AttemptToken([7; 16]), target: Target::Session(SessionId::new("session-1").expect("valid")), contract: None };
     dispatch(task, step, &assignment, NOW);
     let attempt = task.open_attempt(step).expect("it was ready").attempt;
     Reply { step, attempt, token: AttemptToken([7; 16]), outcome: Outcome::Succeeded(Payload::trusted(Bytes::from_static(b"true"))) }

@@ -2,8 +2,8 @@
 
 use crate::operations::{
     Applied, AppliedWorkflow, ApplyError, ApprovalError, ApprovalPage, CallbackError, CapabilityView, ChangeError, DrainedVersion,
-    EventError, EventTaken, Figures, FleetError, Force, HeldPage, ItemPage, ItemsError, ListItems, ListPeople, Reason, ResolveError, SignalError,
-    Signalled, SubmitError, Submitted, SystemView, TaskView, Unavailable, WorkerView, WorkflowPauseError, WorkflowPaused,
+    EventError, EventTaken, Figures, FleetError, Force, HeldPage, ItemPage, ItemsError, ListItems, ListPeople, Reason, ResolveError,
+    SignalError, Signalled, SubmitError, Submitted, SystemView, TaskView, Unavailable, WorkerView, WorkflowPauseError, WorkflowPaused,
 };
 use crate::port::egress::HttpAnswer;
 use crate::port::store::{KeyUse, Sequence};

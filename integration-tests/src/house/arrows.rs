@@ -71,7 +71,11 @@ const ADDED: &[(&str, &str, &str)] = &[
     ("tasker-api", "tasker-manifest", "applying a manifest answers with the checker's diagnostics"),
     ("tasker-cli", "tasker-drawing", "pictures and sentences are made from files on the author's machine, without a server"),
     ("tasker-cli", "tasker-rehearsal", "cases are played on the author's machine, without a server"),
-    ("tasker-cli", "tasker-contracts", "schemas from samples, pages and stubs are made from files on the author's machine, without a server"),
+    (
+        "tasker-cli",
+        "tasker-contracts",
+        "schemas from samples, pages and stubs are made from files on the author's machine, without a server",
+    ),
     ("tasker-server", "tasker-worker", "`tasker bench` measures with real workers, which the same binary runs in processes of their own"),
 ];
 

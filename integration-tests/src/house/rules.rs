@@ -14,15 +14,8 @@ const LONG: &[(&str, &str)] =
 const DRAWERS: &[&str] = &["common", "util", "utils", "helper", "helpers", "shared", "manager", "managers", "misc"];
 
 /// The rooms whose functions depend on nothing but their arguments.
-pub const PURE: &[&str] = &[
-    "tasker-engine",
-    "tasker-types",
-    "tasker-manifest",
-    "tasker-registry",
-    "tasker-scheduler",
-    "tasker-drawing",
-    "tasker-rehearsal",
-];
+pub const PURE: &[&str] =
+    &["tasker-engine", "tasker-types", "tasker-manifest", "tasker-registry", "tasker-scheduler", "tasker-drawing", "tasker-rehearsal"];
 
 /// What a pure room may take from outside the house: values and text, nothing that acts.
 const PURE_MAY_USE: &[&str] = &[

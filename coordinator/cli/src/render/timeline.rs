@@ -111,10 +111,9 @@ pub(crate) fn draw(timeline: &Timeline, look: &Look) -> String {
             out.push_str(&format!("  {line}\n"));
         }
     }
-    out.push_str(&look.paint(
-        Tone::Dim,
-        "░ waits  ~ sleeps or waits outside  █ succeeded  × failed  ▒ running  · pause before a retry  - withdrawn",
-    ));
+    out.push_str(
+        &look.paint(Tone::Dim, "░ waits  ~ sleeps or waits outside  █ succeeded  × failed  ▒ running  · pause before a retry  - withdrawn"),
+    );
     out.push('\n');
     out
 }
