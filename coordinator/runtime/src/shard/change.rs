@@ -30,6 +30,38 @@ impl Shard {
                 let accepted = self.accept_new(submission);
                 self.answer(answer, accepted);
             }
+            Command::Cancel { namespace, id, reason, answer } => {
+                let changed = self.cancel(&namespace, id, &reason);
+                self.answer(answer, changed);
+            }
+            Command::Retry { namespace, id, answer } => self.retry(&namespace, id, answer),
+            Command::OverrideBreaker { target, operator, answer } => {
+                let overridden = self.override_breaker(target, operator);
+                self.answer(answer, overridden);
+            }
+            Command::DrainWorker { namespace, session, system, answer } => {
+                let drained = self.drain_worker(&namespace, &session, system.as_ref());
+                self.answer(answer, drained);
+            }
+            Command::DrainVersion { namespace, system, version, undo, answer } => {
+                let drained = self.drain_version(&namespace, system, version, undo);
+                self.answer(answer, drained);
+            }
+            Command::Callback { call, answer } => {
+                let taken = self.take_callback(*call);
+                self.answer(answer, taken);
+            }
+            Command::Drain { grace, answer } => {
+                self.tell_workers_to_wait();
+                self.begin_drain(grace, Some(answer));
+            }
+            other => self.take_intervention(other),
+        }
+    }
+
+    /// Carries out what comes from outside a task's own course: signals, decisions, pauses.
+    fn take_intervention(&mut self, command: Command) {
+        match command {
             Command::Signal { namespace, id, name, payload, signal, answer } => {
                 let signalled = self.signal(&namespace, id, &name, &payload, signal.as_deref());
                 self.answer(answer, signalled);
@@ -61,31 +93,6 @@ impl Shard {
             Command::PauseWorkflow { namespace, name, reason, answer } => {
                 let paused = self.pause_workflow(namespace, name, reason);
                 self.answer(answer, paused);
-            }
-            Command::Cancel { namespace, id, reason, answer } => {
-                let changed = self.cancel(&namespace, id, &reason);
-                self.answer(answer, changed);
-            }
-            Command::Retry { namespace, id, answer } => self.retry(&namespace, id, answer),
-            Command::OverrideBreaker { target, operator, answer } => {
-                let overridden = self.override_breaker(target, operator);
-                self.answer(answer, overridden);
-            }
-            Command::DrainWorker { namespace, session, system, answer } => {
-                let drained = self.drain_worker(&namespace, &session, system.as_ref());
-                self.answer(answer, drained);
-            }
-            Command::DrainVersion { namespace, system, version, undo, answer } => {
-                let drained = self.drain_version(&namespace, system, version, undo);
-                self.answer(answer, drained);
-            }
-            Command::Callback { call, answer } => {
-                let taken = self.take_callback(*call);
-                self.answer(answer, taken);
-            }
-            Command::Drain { grace, answer } => {
-                self.tell_workers_to_wait();
-                self.begin_drain(grace, Some(answer));
             }
             question => self.take_question(question),
         }

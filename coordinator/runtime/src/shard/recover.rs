@@ -134,19 +134,7 @@ impl Shard {
         recovery.workflow_pauses.into_iter().for_each(|pause| shard.pauses.restore(pause));
         recovery.events.into_iter().for_each(|event| shard.kept.put(event));
         let (active, unprojected) = (recovery.active.len(), recovery.finished_unprojected.len());
-        let heads = recovery.active.into_iter().chain(recovery.finished_unprojected);
-        let mut histories = futures::stream::iter(heads.map(|(id, last)| read(store.clone(), id, last))).buffer_unordered(READ_AHEAD);
-        // What the tasks' states imply may concern other tasks (parents, children), so all of them are there first.
-        let mut implied = Vec::new();
-        while let Some(loaded) = histories.try_next().await? {
-            let id = loaded.id;
-            implied.push((id, shard.take_in(loaded).map_err(ReadError::Damaged)?));
-            shard.projection.touch(id);
-        }
-        drop(histories);
-        for (id, effects) in implied {
-            shard.follow(id, effects, None);
-        }
+        shard.take_in_all(&store, recovery.active.into_iter().chain(recovery.finished_unprojected)).await?;
         shard.settle_children(&store).await?;
         shard.sweep_all_pauses();
         shard.tell_spans_again(&store).await?;
@@ -161,6 +149,21 @@ impl Shard {
             "recovered"
         );
         Ok(shard)
+    }
+
+    /// Reads tasks and does what their states imply. That may concern other tasks (parents, children), so all of them are there first.
+    async fn take_in_all(&mut self, store: &Arc<dyn Store>, heads: impl Iterator<Item = (TaskId, Sequence)>) -> Result<(), StartError> {
+        let mut histories = futures::stream::iter(heads.map(|(id, last)| read(store.clone(), id, last))).buffer_unordered(READ_AHEAD);
+        let mut implied = Vec::new();
+        while let Some(loaded) = histories.try_next().await? {
+            let id = loaded.id;
+            implied.push((id, self.take_in(loaded).map_err(ReadError::Damaged)?));
+            self.projection.touch(id);
+        }
+        for (id, effects) in implied {
+            self.follow(id, effects, None);
+        }
+        Ok(())
     }
 
     /// Sends the spans of the last moments before the stop once more: they may have waited in the exporter when the process was killed. Their

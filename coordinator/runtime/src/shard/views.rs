@@ -17,10 +17,6 @@ use tasker_registry::registry::System;
 impl Shard {
     pub(super) fn take_question(&mut self, command: Command) {
         match command {
-            Command::Workflows { namespace, answer } => {
-                let views = self.catalog.views(&namespace, &self.pauses);
-                self.answer(answer, views);
-            }
             Command::Show { namespace, id, answer } => {
                 let found =
                     self.residents.get(id).filter(|known| known.task.submission.namespace == namespace).map(|resident| self.view(resident));
@@ -45,6 +41,26 @@ impl Shard {
                     }
                 }
             }
+            Command::Why { namespace, id, answer } => {
+                let found = self.residents.get(id).filter(|known| known.task.submission.namespace == namespace);
+                let reasons = found.map(|resident| self.why(resident));
+                self.answer(answer, Ok(reasons));
+            }
+            Command::Items { namespace, id, step, list, answer } => {
+                let page = self.items(&namespace, id, &step, &list);
+                self.answer(answer, page);
+            }
+            other => self.take_overview(other),
+        }
+    }
+
+    /// Questions about more than one task.
+    fn take_overview(&mut self, command: Command) {
+        match command {
+            Command::Workflows { namespace, answer } => {
+                let views = self.catalog.views(&namespace, &self.pauses);
+                self.answer(answer, views);
+            }
             Command::Systems { namespace, answer } => {
                 let views = self.systems(&namespace);
                 self.answer(answer, views);
@@ -53,21 +69,12 @@ impl Shard {
                 let views = self.capabilities(&namespace);
                 self.answer(answer, views);
             }
-            Command::Why { namespace, id, answer } => {
-                let found = self.residents.get(id).filter(|known| known.task.submission.namespace == namespace);
-                let reasons = found.map(|resident| self.why(resident));
-                self.answer(answer, Ok(reasons));
-            }
             Command::Approvals { namespace, list, answer } => {
                 let page = self.approvals(&namespace, &list);
                 self.answer(answer, page);
             }
             Command::Held { namespace, list, answer } => {
                 let page = self.held(&namespace, &list);
-                self.answer(answer, page);
-            }
-            Command::Items { namespace, id, step, list, answer } => {
-                let page = self.items(&namespace, id, &step, &list);
                 self.answer(answer, page);
             }
             Command::Status { answer } => {
@@ -80,7 +87,12 @@ impl Shard {
                 let figures = self.figures();
                 self.answer(answer, figures);
             }
-            Command::Apply { .. }
+            Command::Show { .. }
+            | Command::Head { .. }
+            | Command::WaitFinished { .. }
+            | Command::Why { .. }
+            | Command::Items { .. }
+            | Command::Apply { .. }
             | Command::Submit { .. }
             | Command::Cancel { .. }
             | Command::Signal { .. }
@@ -97,7 +109,7 @@ impl Shard {
             | Command::DrainWorker { .. }
             | Command::DrainVersion { .. }
             | Command::Drain { .. } => {
-                unreachable!("changes are carried out before questions are asked")
+                unreachable!("changes and questions about one task are taken before")
             }
         }
     }
