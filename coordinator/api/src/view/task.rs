@@ -478,7 +478,7 @@ pub(super) fn worker(target: &Target) -> String {
     }
 }
 
-fn ended(progress: &StepProgress) -> Option<Timestamp> {
+pub(super) fn ended(progress: &StepProgress) -> Option<Timestamp> {
     match &progress.state {
         StepState::Pending
         | StepState::Standby

@@ -1,6 +1,6 @@
 //! Where the time of a task went.
 
-use super::task::attempts;
+use super::task::{attempts, ended};
 use crate::instant::{Instant, millis};
 use serde::Serialize;
 use tasker_engine::{StepIndex, Task, TaskId, Timestamp};
@@ -29,7 +29,11 @@ struct Row {
     system: Option<String>,
     capability: Option<String>,
     state: &'static str,
-    /// From ready to the first attempt, or until now or the end of the task if no attempt started; null if the step was never ready.
+    /// When it was first ready.
+    ready_at: Option<Instant>,
+    /// When it ended.
+    finished_at: Option<Instant>,
+    /// From ready to the first attempt, or to its end, or until now; null if the step was never ready.
     waited_ms: Option<u64>,
     attempts: Vec<Bar>,
 }
@@ -82,13 +86,16 @@ fn row(task: &Task, index: StepIndex, now: Timestamp) -> Row {
             outcome: attempt.outcome,
         })
         .collect();
-    let waited_until = bars.first().map_or(task.finished_at.unwrap_or(now), |bar| bar.started_at.0);
+    let finished_at = ended(progress);
+    let waited_until = bars.first().map(|bar| bar.started_at.0).or(finished_at).or(task.finished_at).unwrap_or(now);
     Row {
         step: step.name.to_string(),
         kind: step.kind.as_str(),
         system: step.system().map(ToString::to_string),
         capability: step.capability().map(ToString::to_string),
         state: progress.state.as_str(),
+        ready_at: progress.first_ready_at.map(Instant),
+        finished_at: finished_at.map(Instant),
         waited_ms: progress.first_ready_at.map(|ready| millis(waited_until.since(ready))),
         attempts: bars,
     }

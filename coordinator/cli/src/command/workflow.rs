@@ -172,6 +172,8 @@ fn lint(files: &[String], global: &Global, console: &mut Console) -> Result<Exit
         files: usize,
         errors: usize,
         warnings: usize,
+        /// What is worth knowing and often meant.
+        remarks: usize,
     }
 
     let namespace = parsed(&global.namespace)?;
@@ -180,9 +182,9 @@ fn lint(files: &[String], global: &Global, console: &mut Console) -> Result<Exit
         let source = input::read_text(file, console)?;
         found.extend(tasker_manifest::check(&source, &input::name_of(file), &namespace).diagnostics);
     }
-    let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
-    let warnings = found.len() - errors;
-    let report = serde_json::value::to_raw_value(&Report { items: &found, files: files.len(), errors, warnings })
+    let count = |severity| found.iter().filter(|diagnostic| diagnostic.severity == severity).count();
+    let (errors, warnings, remarks) = (count(Severity::Error), count(Severity::Warning), count(Severity::Info));
+    let report = serde_json::value::to_raw_value(&Report { items: &found, files: files.len(), errors, warnings, remarks })
         .expect("diagnostics are strings and numbers, which always print");
     console.answer(&report, |_| Ok(rendered(&found)))?;
     if console.format() == Format::Table {
@@ -190,7 +192,8 @@ fn lint(files: &[String], global: &Global, console: &mut Console) -> Result<Exit
         let verdict = if found.is_empty() {
             "no problems".to_owned()
         } else {
-            format!("{}, {}", text::counted(errors, "error"), text::counted(warnings, "warning"))
+            let remarks = if remarks > 0 { format!(", {}", text::counted(remarks, "remark")) } else { String::new() };
+            format!("{}, {}{remarks}", text::counted(errors, "error"), text::counted(warnings, "warning"))
         };
         console.chat(&format!("{checked} checked: {verdict}"));
     }
