@@ -1,6 +1,6 @@
 //! What waits, chooses, fans out, starts other tasks and undoes what was done is in the one trace of the task, too.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tasker_integration_tests::coordinator::{Setup, text};

@@ -224,7 +224,7 @@ impl Shard {
             })
         });
         let own = own.map(|own| format!("; {own}")).unwrap_or_default();
-        (format!("runs since {since} as task {child}{limit}{own}"), Some(format!("`tasker task why {child}` says more")))
+        (format!("runs since {since} as task {child}{limit}{own}"), Some(format!("`tasker debug why {child}` says more")))
     }
 
     fn why_outside(&self, task: &Task, step: StepIndex, waiting: &Waiting) -> Told {
@@ -250,11 +250,7 @@ impl Shard {
                 };
                 let escalated = if waiting.escalated_at.is_some() { ", escalated" } else { "" };
                 let text = format!("waits since {since} for a decision by {who}: {title}{reminded}{escalated}{left}");
-                let hint = format!(
-                    "`tasker approval approve {id} {step}` or `tasker approval reject {id} {step}`",
-                    id = task.id,
-                    step = task.label(step)
-                );
+                let hint = format!("`tasker approval decide {id} {step} approve` or `… reject`", id = task.id, step = task.label(step));
                 (text, Some(hint))
             }
         }
