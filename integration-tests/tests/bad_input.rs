@@ -206,7 +206,7 @@ fn a_coordinator_that_cannot_start_says_why_and_what_to_do() {
         let same = Setup { database_url: running.setup().database_url.clone(), ..fresh() };
         cannot_start(stage, &same.arguments(), &[], "database.in_use", &["tasker.db"]).await?;
         let nobody = ports::free();
-        let gone = fresh().database(format!("postgres://tasker:secret@127.0.0.1:{nobody}/tasker"));
+        let gone = fresh().database(format!("postgres://tasker:pa55word@127.0.0.1:{nobody}/tasker"));
         cannot_start(stage, &gone.arguments(), &[], "database.unreachable", &[&format!("127.0.0.1:{nobody}")]).await?;
         cannot_start(stage, &fresh().database("mysql://x".into()).arguments(), &[], "database.url_malformed", &["sqlite:"]).await?;
         // A file where a directory is needed: nobody can write below it, not even root.
