@@ -162,8 +162,8 @@ fn step(place: usize, drawn: &Drawn, handler: bool) -> Step {
     let for_each = fans.then(|| {
         Box::new(ForEach {
             items: expression("task.input.items"),
-            max_parallel: (drawn.fan.0 % 3 > 0).then_some(u32::from(drawn.fan.0 % 3)),
-            batch_size: (drawn.fan.1 % 3 == 0).then_some(2),
+            max_parallel: (!drawn.fan.0.is_multiple_of(3)).then_some(u32::from(drawn.fan.0 % 3)),
+            batch_size: drawn.fan.1.is_multiple_of(3).then_some(2),
             stop: [Stop::OnFailure, Stop::Never, Stop::Failures(2), Stop::Successes(2)][usize::from(drawn.fan.2 % 4)],
         })
     });
