@@ -16,7 +16,7 @@ fn schema(source: Value) -> Option<Schema> {
 fn contract(input: Value, result: Value, errors: &[(&str, Value)]) -> Contract {
     let errors = errors.iter().map(|(code, details)| {
         let error = ErrorContract { details: schema(details.clone()), description: String::new() };
-        (ErrorCode::new(*code).expect("a code"), error)
+        (ErrorCode::new(code).expect("a code"), error)
     });
     Contract { input: schema(input), result: schema(result), errors: errors.collect() }
 }
