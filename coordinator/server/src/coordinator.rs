@@ -17,6 +17,7 @@ use tasker_runtime::operations::{GatePolicy, Operations};
 use tasker_runtime::port::bus::{Bus, Inbound};
 use tasker_runtime::port::egress::Egress;
 use tasker_runtime::port::store::Store;
+use tasker_runtime::port::surroundings::Surroundings;
 use tasker_runtime::{INBOX_MAX, Running, Settings};
 use tasker_wire::worker::Subjects;
 use tokio::net::TcpListener;
@@ -153,7 +154,7 @@ impl Coordinator {
             ..Settings::default()
         };
         tracing::info!(store = store.describe(), bus = bus.describe(), "starting");
-        let running = tasker_runtime::start(settings, store, bus, egress, messages, sink)
+        let running = tasker_runtime::start(settings, store, bus, egress, messages, sink, Surroundings::real())
             .await
             .map_err(|error| coded("store.recovery_failed", error))?;
         let (stop_http, stopped) = oneshot::channel::<()>();

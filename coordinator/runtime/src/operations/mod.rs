@@ -24,9 +24,10 @@ pub use request::*;
 use crate::command::Command;
 use crate::port::egress::Egress;
 use crate::port::store::{ReadError, Search, Store};
+use crate::port::surroundings::Clock;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-use tasker_engine::{Namespace, SystemName, TaskId, Timestamp};
+use std::time::Duration;
+use tasker_engine::{Namespace, SystemName, TaskId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// A handle on a running coordinator; cheap to clone.
@@ -36,6 +37,7 @@ pub struct Operations {
     committed: broadcast::Sender<Committed>,
     store: Arc<dyn Store>,
     egress: Arc<dyn Egress>,
+    clock: Arc<dyn Clock>,
 }
 
 /// The most tasks on one page of a list.
@@ -47,8 +49,9 @@ impl Operations {
         committed: broadcast::Sender<Committed>,
         store: Arc<dyn Store>,
         egress: Arc<dyn Egress>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { commands, committed, store, egress }
+        Self { commands, committed, store, egress, clock }
     }
 
     /// Checks a manifest and makes its workflow the current version of its name. Applying the same manifest again changes nothing.
@@ -155,7 +158,7 @@ impl Operations {
     /// # Errors
     /// The database cannot be read now.
     pub async fn tasks(&self, namespace: &Namespace, list: ListTasks) -> Result<TaskPage, Unavailable> {
-        let as_of = now();
+        let as_of = self.clock.now();
         let limit = list.limit.clamp(1, PAGE_MAX);
         let search = Search {
             namespace: namespace.clone(),
@@ -286,10 +289,4 @@ impl Operations {
 
 fn unreadable(error: ReadError) -> Unavailable {
     Unavailable::Read(error.to_string())
-}
-
-/// The wall clock.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -1,6 +1,6 @@
 //! What comes from outside: signals to one task, events for whoever waits.
 
-use super::{Operations, Unavailable, now, unreadable};
+use super::{Operations, Unavailable, unreadable};
 use crate::command::{Command, KeyedEvent};
 use bytes::Bytes;
 use tasker_engine::contract::Violation;
@@ -162,7 +162,7 @@ impl Operations {
         let payload = payload_of(payload)?;
         let mut identified = None;
         if let Some(id) = id {
-            let (used_key, looked_up_at) = (event_key(&name, &key, &id), now());
+            let (used_key, looked_up_at) = (event_key(&name, &key, &id), self.clock.now());
             let found = self.store.find_key(namespace, &used_key).await.map_err(unreadable)?;
             if found.is_some_and(|used| !used.is_over(looked_up_at)) {
                 return Ok(EventTaken::repeated());

@@ -1,6 +1,6 @@
 //! Submitting: the key is looked up and the content is fingerprinted before the loop is asked.
 
-use super::{Operations, Submit, SubmitError, Submitted, Unavailable, now, unreadable};
+use super::{Operations, Submit, SubmitError, Submitted, Unavailable, unreadable};
 use crate::command::{Accepted, Command, IdentifiedSubmission, KeyedSubmission, NewTask};
 use tasker_engine::task::Submission;
 use tasker_engine::{Digest, Namespace, Payload};
@@ -50,7 +50,7 @@ impl Operations {
         let mut keyed = None;
         if let Some(key) = &submit.idempotency_key {
             let fingerprint = fingerprint(&submit);
-            let looked_up_at = now();
+            let looked_up_at = self.clock.now();
             if let Some(used) = self.store.find_key(namespace, key).await.map_err(unreadable)? {
                 if used.fingerprint != fingerprint {
                     return Err(SubmitError::KeyReused { key: key.clone(), task: used.task });
@@ -92,7 +92,7 @@ impl Operations {
                 Accepted::Done(submitted) => return Ok(submitted),
                 Accepted::LookUp { key, submission } => (key, submission),
             };
-            let looked_up_at = now();
+            let looked_up_at = self.clock.now();
             let used = self.store.find_key(&submission.namespace, &key).await.map_err(unreadable)?;
             if let Some(used) = &used {
                 // The task there is may not be in memory, where its trace is read from.

@@ -3,3 +3,4 @@
 pub mod bus;
 pub mod egress;
 pub mod store;
+pub mod surroundings;

@@ -4,7 +4,7 @@ use super::Shard;
 use super::flow::DeclaredFlow;
 use super::group::AfterCommit;
 use crate::command::Command;
-use crate::operations::{Applied, ApplyError, ChangeError, Force, TaskView, now};
+use crate::operations::{Applied, ApplyError, ChangeError, Force, TaskView};
 use crate::port::store::{CapabilityRow, SystemRow, WorkflowRow};
 use std::sync::Arc;
 use tasker_engine::decide::cancel;
@@ -153,7 +153,7 @@ impl Shard {
                     description: capability.description,
                     timeout: capability.timeout,
                 };
-                let declared = self.registry.declare(&namespace, &system.name, &announced, Source::Manifest, now());
+                let declared = self.registry.declare(&namespace, &system.name, &announced, Source::Manifest, self.clock.now());
                 self.store_declarations(declared);
             }
         }
@@ -164,7 +164,7 @@ impl Shard {
             version: workflow.version.clone(),
             digest: workflow.digest,
             source: source.to_owned(),
-            applied_at: now(),
+            applied_at: self.clock.now(),
         };
         self.group.batch.workflows.push(row.clone());
         let entry = self.catalog.insert(workflow, manifest.description, flow, row, &mut self.scheduler);
@@ -191,7 +191,7 @@ impl Shard {
     }
 
     fn cancel(&mut self, namespace: &Namespace, id: TaskId, reason: &str) -> Result<TaskView, ChangeError> {
-        let now = now();
+        let now = self.clock.now();
         let Some(resident) = self.residents.get_mut(id).filter(|known| known.task.submission.namespace == *namespace) else {
             return Err(ChangeError::UnknownTask(id));
         };

@@ -3,7 +3,6 @@
 
 use super::Shard;
 use super::resident::Resident;
-use crate::operations::now;
 use crate::settings::{CHILDREN_PER_TURN, GROUP_ROWS_MAX};
 use crate::trace::context_of_child;
 use std::collections::{BTreeMap, VecDeque};
@@ -76,8 +75,8 @@ impl Shard {
     fn start_child(&mut self, id: TaskId, step: StepIndex) {
         self.settle_pause(id);
         let Some(resident) = self.residents.get_mut(id) else { return };
-        let now = now();
-        let token = AttemptToken(rand::random());
+        let now = self.clock.now();
+        let token = AttemptToken(self.chance.draw());
         let refused = match child::request(&resident.task, step, token) {
             Ok(None) => return,
             Ok(Some(request)) => match self.accept_child(id, step, request) {
@@ -93,7 +92,7 @@ impl Shard {
     }
 
     fn accept_child(&mut self, id: TaskId, step: StepIndex, request: ChildRequest) -> Result<(), Failure> {
-        let now = now();
+        let now = self.clock.now();
         let refuse = |message: String| Failure::new(FailureKind::Permanent, code::child_refused(), message);
         let Some(parent) = self.residents.get(id) else { return Ok(()) };
         let namespace = parent.task.workflow.namespace.clone();
@@ -144,7 +143,7 @@ impl Shard {
         let Some(outcome) = outcome_of(&resident.task) else { return };
         // A parent that is over has given the child up before.
         let Some(waiting) = self.residents.get_mut(parent.task) else { return };
-        let decision = child::finished(&mut waiting.task, parent.step, parent.token, &outcome, now());
+        let decision = child::finished(&mut waiting.task, parent.step, parent.token, &outcome, self.clock.now());
         self.record(parent.task, decision, None);
     }
 
@@ -152,7 +151,7 @@ impl Shard {
     pub(super) fn give_up_child(&mut self, parent: TaskId, child: TaskId, reason: &str) {
         let Some(resident) = self.residents.get_mut(child) else { return };
         let reason = tasker_engine::failure::cut(format!("its parent task {parent} needs it no more: {reason}"));
-        if let Ok(decision) = cancel::cancel(&mut resident.task, &reason, now()) {
+        if let Ok(decision) = cancel::cancel(&mut resident.task, &reason, self.clock.now()) {
             self.record(child, decision, None);
         }
     }
@@ -179,6 +178,10 @@ impl Shard {
                 orphans.push((task.id, parent.task));
             }
         }
+        // The memory has no order; what is decided has one.
+        unknown.sort_unstable();
+        over.sort_unstable();
+        orphans.sort_unstable();
         for child in over {
             tracing::error!(task = %child, "a child task is over, but its parent's attempt was open: reported again");
             self.tell_parent(child);

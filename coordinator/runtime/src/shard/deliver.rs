@@ -4,7 +4,6 @@ use super::Shard;
 use super::attempts::Carrier;
 use super::effects::Asked;
 use super::routing::Candidates;
-use crate::operations::now;
 use std::collections::HashMap;
 use tasker_engine::AttemptToken;
 use tasker_engine::decide::Effect;
@@ -49,12 +48,12 @@ impl Shard {
         let capability = &self.scheduler.name(lane).target.capability;
         let contract = self.registry.session(&session).and_then(|worker| self.registry.contract_of(worker, capability));
         let assignment = Assignment {
-            token: AttemptToken(rand::random()),
+            token: AttemptToken(self.chance.draw()),
             target: Target::Session(session.session.clone()),
             contract: contract.map(|(digest, contract)| (digest, &**contract)),
         };
         let Some(resident) = self.residents.get_mut(waiting.task) else { return true };
-        let decision = dispatch(&mut resident.task, waiting.step, &assignment, now());
+        let decision = dispatch(&mut resident.task, waiting.step, &assignment, self.clock.now());
         self.permit(lane, assignment.token, &decision);
         self.record(waiting.task, decision, Some(Asked::Session(session)));
         true
@@ -68,9 +67,9 @@ impl Shard {
             return false;
         }
         let Some(waiting) = self.take_step(lane) else { return false };
-        let assignment = Assignment { token: AttemptToken(rand::random()), target: Target::Responders, contract: None };
+        let assignment = Assignment { token: AttemptToken(self.chance.draw()), target: Target::Responders, contract: None };
         let Some(resident) = self.residents.get_mut(waiting.task) else { return true };
-        let decision = dispatch(&mut resident.task, waiting.step, &assignment, now());
+        let decision = dispatch(&mut resident.task, waiting.step, &assignment, self.clock.now());
         self.permit(lane, assignment.token, &decision);
         self.record(waiting.task, decision, Some(Asked::Responders));
         true

@@ -97,7 +97,7 @@ impl Shard {
             Some((_, State::Open)) => {
                 let waiting = self.scheduler.waiting_for(target);
                 let view = self.breaker_view(&target.namespace, &target.system, &target.capability);
-                let next_probe_in_ms = view.and_then(|view| Some(view.next_probe_at?.since(crate::operations::now()).as_millis() as u64));
+                let next_probe_in_ms = view.and_then(|view| Some(view.next_probe_at?.since(self.clock.now()).as_millis() as u64));
                 tracing::warn!(namespace = %target.namespace, system = %target.system, capability = %target.capability, waiting, next_probe_in_ms, "breaker opened");
             }
             Some((_, State::Closed)) => {

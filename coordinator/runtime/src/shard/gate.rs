@@ -72,6 +72,8 @@ impl Gate {
                     self.users.entry(target).or_default().push(workflow.digest);
                 }
             }
+            // In the order of digests, because the catalog has none.
+            self.users.values_mut().for_each(|users| users.sort_unstable());
             self.indexed = catalog.len();
         }
         self.users.get(target).cloned().unwrap_or_default()

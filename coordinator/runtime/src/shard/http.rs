@@ -8,7 +8,7 @@ use super::attempts::{Carrier, Open, TokenKey};
 use super::effects::Asked;
 use super::group::AfterCommit;
 use super::inbound::late_outcome;
-use crate::operations::{CallbackError, now};
+use crate::operations::CallbackError;
 use crate::port::bus::CallKey;
 use crate::port::egress::{Health, HealthState, HttpAnswer, HttpCall, HttpOutcome, ProbeTarget};
 use crate::trace::context_of_attempt;
@@ -108,9 +108,9 @@ impl Shard {
             return false;
         }
         let Some(waiting) = self.scheduler.take(lane) else { return false };
-        let assignment = Assignment { token: AttemptToken(rand::random()), target: Target::Http, contract: None };
+        let assignment = Assignment { token: AttemptToken(self.chance.draw()), target: Target::Http, contract: None };
         let Some(resident) = self.residents.get_mut(waiting.task) else { return true };
-        let decision = dispatch(&mut resident.task, waiting.step, &assignment, now());
+        let decision = dispatch(&mut resident.task, waiting.step, &assignment, self.clock.now());
         self.permit(lane, assignment.token, &decision);
         self.record(waiting.task, decision, Some(Asked::Http));
         true
@@ -181,13 +181,13 @@ impl Shard {
                     self.http.because(lane, reason);
                     self.http.park(lane, key.token.0, uptime);
                     self.attempts.put(key.token.0, Open { carrier: Carrier::Parked, ..open });
-                    self.fire(key.task, Some(step), now());
+                    self.fire(key.task, Some(step), self.clock.now());
                 }
             }
             HttpOutcome::TimedOut => {
                 let limit = self.http_limit(key.task, step);
                 let Some(resident) = self.residents.get_mut(key.task) else { return };
-                let decision = no_answer(&mut resident.task, step, key.token, limit, now());
+                let decision = no_answer(&mut resident.task, step, key.token, limit, self.clock.now());
                 self.record(key.task, decision, None);
             }
         }
@@ -196,7 +196,7 @@ impl Shard {
     fn take_http_outcome(&mut self, key: &CallKey, step: StepIndex, outcome: Outcome) -> Disposition {
         let Some(resident) = self.residents.get_mut(key.task) else { return Disposition::Stale };
         let input = Reply { step, attempt: key.attempt, token: key.token, outcome };
-        let (disposition, decision) = reply(&mut resident.task, &input, None, now());
+        let (disposition, decision) = reply(&mut resident.task, &input, None, self.clock.now());
         self.counters.reply(late_outcome(disposition));
         self.record(key.task, decision, None);
         disposition
@@ -226,7 +226,7 @@ impl Shard {
         for (token, limit) in self.http.overdue(uptime) {
             let Some(open) = self.attempts.get(&token).filter(|open| open.carrier == Carrier::Accepted).cloned() else { continue };
             let Some(resident) = self.residents.get_mut(open.task) else { continue };
-            let decision = no_answer(&mut resident.task, open.step, AttemptToken(token), limit, now());
+            let decision = no_answer(&mut resident.task, open.step, AttemptToken(token), limit, self.clock.now());
             self.record(open.task, decision, None);
         }
         for lane in self.http.lanes_with_parked() {

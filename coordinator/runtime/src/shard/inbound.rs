@@ -3,7 +3,6 @@
 use super::Shard;
 use super::attempts::Carrier;
 use super::loading::{LateReply, Pending};
-use crate::operations::now;
 use crate::port::bus::Inbound;
 use crate::settings::REPLY_RESEND;
 use std::collections::HashSet;
@@ -86,7 +85,7 @@ impl Shard {
             tracing::warn!(system = %key.system, session = %key.session, code, "hello refused: {message}");
             return self.group.direct(&key, Directive::Refused { code: code.to_owned(), message, retryable: false });
         }
-        match self.registry.announce(key.clone(), announcement, self.uptime(), now()) {
+        match self.registry.announce(key.clone(), announcement, self.uptime(), self.clock.now()) {
             Err(refusal) => {
                 tracing::warn!(system = %key.system, session = %key.session, code = refusal.code(), "hello refused: {refusal}");
                 let refused =
@@ -212,7 +211,7 @@ impl Shard {
                 continue;
             };
             let token = tasker_engine::AttemptToken(token);
-            let decision = lost(&mut resident.task, open.step, token, &message, now());
+            let decision = lost(&mut resident.task, open.step, token, &message, self.clock.now());
             self.record(open.task, decision, None);
             self.attempts.remove(&token.0);
         }
@@ -279,7 +278,7 @@ impl Shard {
         let contract =
             resident.task.open_attempt(step).and_then(|open| open.contract).and_then(|digest| self.registry.contract(&digest).cloned());
         let input = Reply { step, attempt: said.attempt.attempt, token: said.attempt.token, outcome };
-        let (disposition, decision) = reply(&mut resident.task, &input, contract.as_deref(), now());
+        let (disposition, decision) = reply(&mut resident.task, &input, contract.as_deref(), self.clock.now());
         self.record(task, decision, None);
         match disposition {
             Disposition::Recorded => Acknowledgement::Recorded,

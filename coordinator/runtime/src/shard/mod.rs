@@ -39,10 +39,11 @@ mod why_flow;
 pub use recover::StartError;
 
 use crate::command::Command;
-use crate::operations::{Committed, Operations, TaskView, Unavailable, now};
+use crate::operations::{Committed, Operations, TaskView, Unavailable};
 use crate::port::bus::{Bus, Inbound};
 use crate::port::egress::Egress;
 use crate::port::store::{CommitError, Sequence, Store};
+use crate::port::surroundings::{Chance, Clock, Surroundings};
 use crate::settings::{COMMANDS_MAX, GROUP_ROWS_MAX, INPUTS_PER_TURN, Settings, TICK, WATCH_BUFFER};
 use crate::trace::SpanSink;
 use attempts::{Attempts, TokenKey};
@@ -60,13 +61,14 @@ use resident::{Keys, Residents};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tasker_engine::{StepIndex, TaskId, Timestamp};
 use tasker_registry::Registry;
 use tasker_scheduler::breaker::Permit;
 use tasker_scheduler::{Scheduler, TargetId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use waits::Waits;
 
 /// A coordinator that runs: the door to it and the end of it.
@@ -92,6 +94,8 @@ pub(crate) struct Shard {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
     egress: Arc<dyn Egress>,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
     spans: SpanSink,
     committed: broadcast::Sender<Committed>,
     internal: mpsc::Sender<Internal>,
@@ -148,12 +152,13 @@ pub async fn start(
     egress: Arc<dyn Egress>,
     inbox: mpsc::Receiver<Inbound>,
     spans: SpanSink,
+    surroundings: Surroundings,
 ) -> Result<Running, StartError> {
     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
     let (committed, _) = broadcast::channel(WATCH_BUFFER);
     let (internal, loaded) = mpsc::channel(1024);
-    let operations = Operations::new(commands, committed.clone(), store.clone(), egress.clone());
-    let shard = Shard::recover(settings, store, (bus, egress), spans, committed, internal).await?;
+    let operations = Operations::new(commands, committed.clone(), store.clone(), egress.clone(), surroundings.clock.clone());
+    let shard = Shard::recover(settings, store, (bus, egress), surroundings, spans, committed, internal).await?;
     let ended = tokio::spawn(shard.run(receiver, inbox, loaded));
     Ok(Running { operations, ended })
 }
@@ -209,12 +214,12 @@ impl Shard {
             return Duration::ZERO;
         }
         let far = Duration::from_secs(3600);
-        self.timers.peek().map_or(far, |Reverse((due, _, _))| due.since(now()))
+        self.timers.peek().map_or(far, |Reverse((due, _, _))| due.since(self.clock.now()))
     }
 
     /// Fires what is due; a bounded number per turn, so that many timers at once do not hold up everything else.
     fn fire_timers(&mut self) {
-        let now = now();
+        let now = self.clock.now();
         for _ in 0..INPUTS_PER_TURN {
             match self.timers.peek() {
                 Some(Reverse((due, _, _))) if *due <= now => {}
@@ -230,7 +235,7 @@ impl Shard {
         self.retry_calls();
         self.retry_http();
         self.sweep();
-        self.keys.forget_old(now());
+        self.keys.forget_old(self.clock.now());
         self.forget_events();
     }
 

@@ -4,7 +4,7 @@
 use super::Shard;
 use super::waits::EventKey;
 use crate::command::KeyedEvent;
-use crate::operations::{EventError, EventTaken, SignalError, Signalled, Unavailable, now};
+use crate::operations::{EventError, EventTaken, SignalError, Signalled, Unavailable};
 use crate::port::store::{KeptEvent, KeyUse};
 use crate::settings::KEY_LOOKUP_VALID;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -88,7 +88,7 @@ impl Shard {
     ) -> Result<Signalled, SignalError> {
         let resident = self.residents.get_mut(id).filter(|known| known.task.submission.namespace == *namespace);
         let Some(resident) = resident else { return Err(SignalError::UnknownTask(id)) };
-        let decision = signal::receive(&mut resident.task, name, payload, signal, now()).map_err(|refusal| match refusal {
+        let decision = signal::receive(&mut resident.task, name, payload, signal, self.clock.now()).map_err(|refusal| match refusal {
             Refusal::NotRunning(status) => SignalError::NotRunning(status),
             Refusal::UnknownSignal { name, known } => {
                 let similar = nearest_name(&name, known.iter().map(String::as_str)).map(str::to_owned);
@@ -111,7 +111,7 @@ impl Shard {
         payload: Payload,
         identified: Option<KeyedEvent>,
     ) -> Result<EventTaken, EventError> {
-        let now = now();
+        let now = self.clock.now();
         if let Some(identified) = &identified {
             if now.since(identified.looked_up_at) > KEY_LOOKUP_VALID {
                 return Err(Unavailable::Busy { retry_after: Duration::from_secs(1) }.into());
@@ -163,7 +163,7 @@ impl Shard {
 
     fn event_arrived(&mut self, task: TaskId, step: StepIndex, key: &EventKey, payload: &Payload) -> Arrived {
         let Some(resident) = self.residents.get_mut(task) else { return Arrived::NotAwaited };
-        match signal::event_arrived(&mut resident.task, step, &key.name, &key.key, payload, now()) {
+        match signal::event_arrived(&mut resident.task, step, &key.name, &key.key, payload, self.clock.now()) {
             Ok(decision) if decision.entry.is_none() => Arrived::NotAwaited,
             Ok(decision) => {
                 self.record(task, decision, None);
@@ -186,7 +186,7 @@ impl Shard {
             key: key.key.clone(),
             payload,
             id,
-            arrived_at: now(),
+            arrived_at: self.clock.now(),
         };
         self.kept.put(event.clone());
         self.group.batch.events_kept.push(event);
@@ -218,7 +218,7 @@ impl Shard {
 
     /// Lets go of events that were kept for as long as they are kept.
     pub(super) fn forget_events(&mut self) {
-        let now = now();
+        let now = self.clock.now();
         while let Some((number, key)) = self.kept.order.first_key_value() {
             let (number, key) = (*number, key.clone());
             if self.kept.find(&key, number).is_some_and(|event| now.since(event.arrived_at) < KeptEvent::KEPT_FOR) {

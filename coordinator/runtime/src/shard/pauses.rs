@@ -5,7 +5,7 @@
 //! also marked as paused, so that time does not count against it, follows in the next turns, a bounded number at once.
 
 use super::Shard;
-use crate::operations::{ChangeError, TaskView, WorkflowPauseError, WorkflowPaused, now};
+use crate::operations::{ChangeError, TaskView, WorkflowPauseError, WorkflowPaused};
 use crate::port::store::{PauseChange, WorkflowPause};
 use crate::settings::{GROUP_ROWS_MAX, PAUSES_PER_TURN};
 use std::collections::{BTreeMap, VecDeque};
@@ -78,7 +78,7 @@ impl Shard {
         if is_paused == wanted.is_some() {
             return;
         }
-        let now = now();
+        let now = self.clock.now();
         let Some(resident) = self.residents.get_mut(id) else { return };
         let decision = match wanted {
             Some(reason) => pause::pause(&mut resident.task, &reason, now),
@@ -100,7 +100,7 @@ impl Shard {
     }
 
     pub(super) fn pause(&mut self, namespace: &Namespace, id: TaskId, reason: &str) -> Result<TaskView, ChangeError> {
-        let now = now();
+        let now = self.clock.now();
         let resident = self.residents.get_mut(id).filter(|known| known.task.submission.namespace == *namespace);
         let Some(resident) = resident else { return Err(ChangeError::UnknownTask(id)) };
         // What a person pauses is not resumed with the workflow or the parent.
@@ -120,7 +120,7 @@ impl Shard {
             return Err(ChangeError::ParentPaused(parent.task));
         }
         let Some(resident) = self.residents.get_mut(id) else { return Err(ChangeError::UnknownTask(id)) };
-        let decision = pause::resume(&mut resident.task, now()).map_err(refused)?;
+        let decision = pause::resume(&mut resident.task, self.clock.now()).map_err(refused)?;
         self.record(id, decision, None);
         self.view_of(id)
     }
@@ -144,14 +144,15 @@ impl Shard {
         }
         let of_workflow = |task: &Task| task.workflow.namespace == namespace && task.workflow.name == name;
         let active = self.residents.iter().filter(|resident| !resident.task.status.is_terminal() && of_workflow(&resident.task));
-        let active: Vec<TaskId> = active.map(|resident| resident.task.id).collect();
+        let mut active: Vec<TaskId> = active.map(|resident| resident.task.id).collect();
+        active.sort_unstable();
         let key = (namespace.clone(), name.clone());
         let changed = reason.is_some() != self.pauses.workflows.contains_key(&key);
         let tasks = active.len();
         if changed {
             let change = match reason {
                 Some(reason) => {
-                    let pause = WorkflowPause { namespace: namespace.clone(), name: name.clone(), reason, since: now() };
+                    let pause = WorkflowPause { namespace: namespace.clone(), name: name.clone(), reason, since: self.clock.now() };
                     self.pauses.workflows.insert(key.clone(), pause.clone());
                     tracing::warn!(%namespace, workflow = %name, tasks, reason = pause.reason, "workflow paused");
                     PauseChange::Set(pause)
@@ -172,7 +173,9 @@ impl Shard {
     pub(super) fn sweep_all_pauses(&mut self) {
         let active = self.residents.iter().filter(|resident| !resident.task.status.is_terminal());
         let concerned = active.filter(|resident| resident.task.paused.is_some() || self.pause_with_others(&resident.task).is_some());
-        self.pauses.sweep = concerned.map(|resident| resident.task.id).collect();
+        let mut concerned: Vec<TaskId> = concerned.map(|resident| resident.task.id).collect();
+        concerned.sort_unstable();
+        self.pauses.sweep = concerned.into();
     }
 
     /// Whether tasks have still to be paused or resumed with their workflow: the loop does not rest then.

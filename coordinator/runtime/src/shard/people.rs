@@ -4,7 +4,7 @@ use super::Shard;
 use super::resident::Resident;
 use super::waits::Person;
 use crate::operations::{
-    ApprovalError, ApprovalPage, ApprovalView, HeldPage, HeldView, ListPeople, ResolveError, StepCursor, TaskView, UnknownStep, now,
+    ApprovalError, ApprovalPage, ApprovalView, HeldPage, HeldView, ListPeople, ResolveError, StepCursor, TaskView, UnknownStep,
 };
 use serde_json::json;
 use tasker_engine::decide::approval::{self, Verdict};
@@ -26,7 +26,7 @@ impl Shard {
         let resident = self.residents.get_mut(id).filter(|known| known.task.submission.namespace == *namespace);
         let Some(resident) = resident else { return Err(ApprovalError::UnknownTask(id)) };
         let step = find_step(&resident.task, step)?;
-        let decision = approval::decide(&mut resident.task, step, verdict, now()).map_err(refused)?;
+        let decision = approval::decide(&mut resident.task, step, verdict, self.clock.now()).map_err(refused)?;
         self.record(id, decision, None);
         self.residents.get(id).map(|resident| self.view(resident)).ok_or(ApprovalError::UnknownTask(id))
     }
@@ -42,7 +42,7 @@ impl Shard {
         let resident = self.residents.get_mut(id).filter(|known| known.task.submission.namespace == *namespace);
         let Some(resident) = resident else { return Err(ApprovalError::UnknownTask(id)) };
         let step = find_step(&resident.task, step)?;
-        let decision = approval::comment(&mut resident.task, step, by, comment, now()).map_err(refused)?;
+        let decision = approval::comment(&mut resident.task, step, by, comment, self.clock.now()).map_err(refused)?;
         self.record(id, decision, None);
         self.residents.get(id).map(|resident| self.view(resident)).ok_or(ApprovalError::UnknownTask(id))
     }
@@ -59,7 +59,7 @@ impl Shard {
         let resident = self.residents.get_mut(id).filter(|known| known.task.submission.namespace == *namespace);
         let Some(resident) = resident else { return Err(ResolveError::UnknownTask(id)) };
         let step = find_step(&resident.task, step)?;
-        let decision = resolve::resolve(&mut resident.task, step, resolution, by, comment, now());
+        let decision = resolve::resolve(&mut resident.task, step, resolution, by, comment, self.clock.now());
         let decision = decision.map_err(|refusal| match refusal {
             resolve::Refusal::NotHeld { step, state } => ResolveError::NotHeld { step, state },
             resolve::Refusal::ResultViolated { step, violations } => ResolveError::ResultViolated { step, violations },

@@ -2,7 +2,6 @@
 
 use super::Shard;
 use super::resident::Resident;
-use crate::operations::now;
 use crate::port::store::{Batch, ForgetKeys, Sequence, TaskRow, WaitingFor};
 use crate::settings::SWEEP_ROWS_MAX;
 use std::collections::{BTreeSet, VecDeque};
@@ -50,7 +49,7 @@ impl Shard {
         if uptime.saturating_sub(self.projection.keys_forgotten_at) > FORGET_KEYS_EVERY {
             self.projection.keys_forgotten_at = uptime;
             let keep = i64::try_from(self.settings.keep_keys.as_millis()).unwrap_or(i64::MAX);
-            let now = now();
+            let now = self.clock.now();
             let used_before = tasker_engine::Timestamp::from_millis(now.as_millis().saturating_sub(keep));
             self.group.batch.forget_keys = Some(ForgetKeys { used_before, now });
         }

@@ -15,16 +15,17 @@ use super::reach::Reach;
 use super::resident::{Keys, Resident, Residents};
 use super::waits::Waits;
 use super::{Internal, Shard};
-use crate::operations::{Committed, now};
+use crate::operations::Committed;
 use crate::port::bus::Bus;
 use crate::port::egress::Egress;
 use crate::port::store::{History, ReadError, Recovery, Sequence, Store};
+use crate::port::surroundings::Surroundings;
 use crate::settings::Settings;
 use crate::trace::SpanSink;
 use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tasker_engine::decide::{Effect, resume};
 use tasker_engine::event::{Event, Target};
 use tasker_engine::fold::BrokenHistory;
@@ -34,6 +35,7 @@ use tasker_registry::registry::{Capability, Declared, Source};
 use tasker_registry::{Registry, SessionKey};
 use tasker_scheduler::Scheduler;
 use tokio::sync::{broadcast, mpsc};
+use tokio::time::Instant;
 
 /// Histories read at once.
 const READ_AHEAD: usize = 16;
@@ -88,6 +90,7 @@ impl Shard {
         settings: Settings,
         store: Arc<dyn Store>,
         (bus, egress): (Arc<dyn Bus>, Arc<dyn Egress>),
+        Surroundings { clock, chance }: Surroundings,
         spans: SpanSink,
         committed: broadcast::Sender<Committed>,
         internal: mpsc::Sender<Internal>,
@@ -103,7 +106,9 @@ impl Shard {
             committed,
             internal,
             started: Instant::now(),
-            started_at: now(),
+            started_at: clock.now(),
+            clock,
+            chance,
             residents: Residents::default(),
             catalog: Catalog::default(),
             registry: Registry::default(),
@@ -153,7 +158,7 @@ impl Shard {
 
     /// Reads tasks and does what their states imply. That may concern other tasks (parents, children), so all of them are there first.
     async fn take_in_all(&mut self, store: &Arc<dyn Store>, heads: impl Iterator<Item = (TaskId, Sequence)>) -> Result<(), StartError> {
-        let mut histories = futures::stream::iter(heads.map(|(id, last)| read(store.clone(), id, last))).buffer_unordered(READ_AHEAD);
+        let mut histories = futures::stream::iter(heads.map(|(id, last)| read(store.clone(), id, last))).buffered(READ_AHEAD);
         let mut implied = Vec::new();
         while let Some(loaded) = histories.try_next().await? {
             let id = loaded.id;

@@ -5,7 +5,6 @@
 use super::Shard;
 use super::attempts::{Carrier, TokenKey};
 use super::inbound::late_outcome;
-use crate::operations::now;
 use crate::port::bus::{Answer, CallOutcome};
 use std::time::Duration;
 use tasker_engine::AttemptToken;
@@ -36,13 +35,13 @@ impl Shard {
                 if let Some(open) = open {
                     self.attempts.put(key.token.0, super::attempts::Open { carrier: Carrier::Parked, ..open });
                     self.responders.park(lane, key.token.0, uptime);
-                    self.fire(key.task, Some(step), now());
+                    self.fire(key.task, Some(step), self.clock.now());
                 }
             }
             CallOutcome::NoAnswer => {
                 let Some(resident) = self.residents.get_mut(key.task) else { return };
                 let limit = responder_timeout(resident.task.definition(step).timeouts.running);
-                let decision = no_answer(&mut resident.task, step, key.token, limit, now());
+                let decision = no_answer(&mut resident.task, step, key.token, limit, self.clock.now());
                 self.record(key.task, decision, None);
             }
             CallOutcome::Succeeded(result) => self.take_outcome(key.task, step, key.attempt, key.token, Outcome::Succeeded(result)),
@@ -60,7 +59,7 @@ impl Shard {
     ) {
         let Some(resident) = self.residents.get_mut(task) else { return };
         let reply = tasker_engine::decide::reply::Reply { step, attempt, token, outcome };
-        let (disposition, decision) = tasker_engine::decide::reply::reply(&mut resident.task, &reply, None, now());
+        let (disposition, decision) = tasker_engine::decide::reply::reply(&mut resident.task, &reply, None, self.clock.now());
         self.counters.reply(late_outcome(disposition));
         self.record(task, decision, None);
     }
@@ -104,7 +103,7 @@ impl Shard {
             attempt: known.attempt,
             token: known.token,
         });
-        let decision = no_answer(&mut resident.task, open.step, AttemptToken(token), limit, now());
+        let decision = no_answer(&mut resident.task, open.step, AttemptToken(token), limit, self.clock.now());
         if let (Carrier::Session(session, _), Some(attempt)) = (&open.carrier, attempt) {
             let reason = "the attempt ran out of time".to_owned();
             self.group.direct(session, Directive::Cancel { attempt, reason });

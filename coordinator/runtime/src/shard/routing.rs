@@ -1,7 +1,6 @@
 //! Who may take from a lane.
 
 use super::Shard;
-use crate::operations::now;
 use tasker_engine::decide::sticky::sticky_key;
 use tasker_engine::{StepIndex, Task};
 use tasker_registry::{Session, SessionKey};
@@ -74,7 +73,7 @@ impl Shard {
     /// turn that has a free slot.
     pub(super) fn pick(&self, lane: LaneId, candidates: &mut Candidates) -> Option<SessionKey> {
         if let Some(preferred) = &candidates.preferred {
-            let waited = self.scheduler.head(lane).map(|head| now().since(head.since)).unwrap_or_default();
+            let waited = self.scheduler.head(lane).map(|head| self.clock.now().since(head.since)).unwrap_or_default();
             match sticky_choice(self.has_free_slot(preferred), waited) {
                 StickyChoice::Preferred => return Some(preferred.clone()),
                 StickyChoice::Nobody => return None,

@@ -4,7 +4,7 @@ use super::resident::Resident;
 use super::{Shard, catalog};
 use crate::command::{Accepted, KeyedSubmission, NewTask};
 use crate::operations::submit::IDENTITY_PREFIX;
-use crate::operations::{ChangeError, SubmitError, Submitted, Unavailable, now};
+use crate::operations::{ChangeError, SubmitError, Submitted, Unavailable};
 use crate::port::store::KeyUse;
 use crate::settings::KEY_LOOKUP_VALID;
 use crate::trace::{hex, parse_traceparent};
@@ -62,11 +62,11 @@ impl Shard {
             labels: new.labels,
             idempotency_key: new.keyed.as_ref().map(|keyed| keyed.key.clone()),
             origin: None,
-            trace: trace.unwrap_or_else(new_trace),
+            trace: trace.unwrap_or_else(|| new_trace(self.chance.draw())),
             parent: None,
         };
         let submitted = self.submit(&entry, submission, Vec::new())?;
-        let now = now();
+        let now = self.clock.now();
         if let Some(keyed) = new.keyed {
             self.use_key(&new.namespace, keyed, submitted.task, now);
         }
@@ -81,7 +81,7 @@ impl Shard {
     /// The task that the idempotency key led to a moment ago.
     fn find_keyed(&self, new: &NewTask) -> Result<Option<Submitted>, SubmitError> {
         let Some(keyed) = &new.keyed else { return Ok(None) };
-        if now().since(keyed.looked_up_at) > KEY_LOOKUP_VALID {
+        if self.clock.now().since(keyed.looked_up_at) > KEY_LOOKUP_VALID {
             return Err(Unavailable::Busy { retry_after: Duration::from_secs(1) }.into());
         }
         match self.keys.get(&new.namespace, &keyed.key) {
@@ -94,7 +94,7 @@ impl Shard {
     /// The task that has the same identity, if its window is not over.
     fn find_identical(&mut self, workflow: &Workflow, new: &mut NewTask) -> Result<Option<Submitted>, SubmitError> {
         let (Some(identified), Some(identity)) = (&new.identified, &workflow.identity) else { return Ok(None) };
-        let now = now();
+        let now = self.clock.now();
         if now.since(identified.looked_up_at) > KEY_LOOKUP_VALID {
             return Err(Unavailable::Busy { retry_after: Duration::from_secs(1) }.into());
         }
@@ -145,7 +145,7 @@ impl Shard {
         submission: Submission,
         kept: Vec<(StepIndex, Payload)>,
     ) -> Result<Submitted, SubmitError> {
-        let now = now();
+        let now = self.clock.now();
         if self.draining.is_some() {
             return Err(Unavailable::Draining.into());
         }
@@ -190,7 +190,7 @@ impl Shard {
             origin: Some(resident.task.submission.origin.unwrap_or(id)),
             // Nobody waits for it: the attempt that a child was is over.
             parent: None,
-            trace: new_trace(),
+            trace: new_trace(self.chance.draw()),
             ..(*resident.task.submission).clone()
         };
         let entry = self.catalog.pinned(namespace, submission.workflow).cloned();
@@ -206,9 +206,8 @@ impl Shard {
     }
 }
 
-/// A trace of its own.
-pub(super) fn new_trace() -> Trace {
-    let mut trace_id: [u8; 16] = rand::random();
+/// A trace of its own, with this id.
+pub(super) fn new_trace(mut trace_id: [u8; 16]) -> Trace {
     // The standard forbids the all-zero id.
     trace_id[0] |= 1;
     Trace { trace_id, parent: None, sampled: true }

@@ -6,7 +6,7 @@ use super::people::find_step;
 use super::resident::Resident;
 use crate::command::Command;
 use crate::operations::{
-    CHILDREN_SHOWN_MAX, CapabilityView, ChildView, ItemPage, ItemView, ItemsError, ListItems, SystemView, TaskView, WorkerView, now,
+    CHILDREN_SHOWN_MAX, CapabilityView, ChildView, ItemPage, ItemView, ItemsError, ListItems, SystemView, TaskView, WorkerView,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -237,6 +237,6 @@ impl Shard {
 
     /// How long ago an instant was, for people.
     pub(super) fn ago(&self, at: tasker_engine::Timestamp) -> Duration {
-        now().since(at)
+        self.clock.now().since(at)
     }
 }

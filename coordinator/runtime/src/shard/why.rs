@@ -3,7 +3,7 @@
 use super::Shard;
 use super::attempts::Carrier;
 use super::resident::Resident;
-use crate::operations::{Reason, now};
+use crate::operations::Reason;
 use std::time::Duration;
 use tasker_engine::event::Target;
 use tasker_engine::task::{Cause, OpenAttempt, StepState, Wait, Waiting};
@@ -88,7 +88,11 @@ impl Shard {
                 let last = task.progress(step).closed.last().and_then(|closed| closed.failure.as_ref());
                 let cause = last.map(|failure| format!(" after `{}`: {}", failure.code, failure.message)).unwrap_or_default();
                 let attempt = task.next_attempt(step);
-                plain(format!("attempt {attempt} of {} starts in {}{cause}", definition.retry.attempts_max, short(until.since(now()))))
+                plain(format!(
+                    "attempt {attempt} of {} starts in {}{cause}",
+                    definition.retry.attempts_max,
+                    short(until.since(self.clock.now()))
+                ))
             }
             StepState::Ready { since } => match &definition.kind {
                 StepKind::Call(call) => {
@@ -176,7 +180,7 @@ impl Shard {
     fn why_running(&self, resident: &Resident, step: StepIndex, open: &OpenAttempt) -> Told {
         let definition = resident.task.definition(step);
         let since = short(self.ago(open.started_at));
-        let limit = open.deadline.map(|due| format!(", {} before its timeout", short(due.since(now())))).unwrap_or_default();
+        let limit = open.deadline.map(|due| format!(", {} before its timeout", short(due.since(self.clock.now())))).unwrap_or_default();
         if let Target::Child(child) = open.target {
             return self.why_child(child, &since, &limit);
         }
@@ -229,7 +233,7 @@ impl Shard {
 
     fn why_outside(&self, task: &Task, step: StepIndex, waiting: &Waiting) -> Told {
         let since = short(self.ago(waiting.since));
-        let left = waiting.until.map(|until| format!(", {} are left", short(until.since(now())))).unwrap_or_default();
+        let left = waiting.until.map(|until| format!(", {} are left", short(until.since(self.clock.now())))).unwrap_or_default();
         match &waiting.wait {
             Wait::Signal { name } => {
                 (format!("waits for the signal `{name}` since {since}{left}"), Some(format!("`tasker task signal {} {name}`", task.id)))
@@ -239,7 +243,7 @@ impl Shard {
                 Some(format!("`tasker event send {name} --key {key}`")),
             ),
             Wait::Sleep => {
-                let until = waiting.until.map(|until| format!(", wakes in {}", short(until.since(now())))).unwrap_or_default();
+                let until = waiting.until.map(|until| format!(", wakes in {}", short(until.since(self.clock.now())))).unwrap_or_default();
                 (format!("sleeps since {since}{until}"), None)
             }
             Wait::Approval { title, assignees, .. } => {

@@ -4,7 +4,7 @@ use super::Shard;
 use super::resident::Resident;
 use super::routing::{bucket_of, offer};
 use super::why::{Told, short};
-use crate::operations::{BreakerView, now};
+use crate::operations::BreakerView;
 use tasker_engine::workflow::Call;
 use tasker_engine::{Namespace, StepIndex};
 use tasker_registry::Session;
@@ -26,7 +26,13 @@ impl Shard {
         let breaker = self.breaker_view(namespace, &call.system, &call.capability)?;
         let target = Target { namespace: namespace.clone(), system: call.system.clone(), capability: call.capability.clone() };
         let waiting = self.scheduler.waiting_for(&target);
-        told_of_breaker(&breaker, call, waiting, now().since(breaker.since), breaker.next_probe_at.map(|at| at.since(now())))
+        told_of_breaker(
+            &breaker,
+            call,
+            waiting,
+            self.clock.now().since(breaker.since),
+            breaker.next_probe_at.map(|at| at.since(self.clock.now())),
+        )
     }
 
     /// What is told if workers take work, but none of them may take this step, or the one it prefers is busy.
