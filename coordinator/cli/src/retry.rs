@@ -49,7 +49,7 @@ pub(crate) fn delay(patience: Patience, repeatable: bool, tried: u32, trouble: T
     }
     let backoff = DELAY_FIRST.saturating_mul(1 << (tried.saturating_sub(1)).min(16)).min(DELAY_MAX);
     match trouble {
-        Trouble::Status { status: 429 | 502 | 503 | 504, retry_after } if repeatable => match retry_after {
+        Trouble::Status { status: 429 | 502 | 503 | 504 | 507, retry_after } if repeatable => match retry_after {
             Some(asked) if asked > RETRY_AFTER_MAX => None,
             Some(asked) => Some(asked),
             None => Some(backoff),

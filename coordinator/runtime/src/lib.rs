@@ -4,11 +4,13 @@
 //! running coordinator is in [`operations`].
 
 mod command;
+mod failpoint;
 pub mod operations;
 pub mod port;
 mod settings;
 mod shard;
 pub mod trace;
 
+pub use failpoint::Failpoint;
 pub use settings::{INBOX_MAX, Settings};
 pub use shard::{Running, StartError, start};

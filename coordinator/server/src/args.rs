@@ -178,6 +178,9 @@ pub struct Check {
     /// A file with the ids of accepted tasks, one per line: each must exist (P1)
     #[arg(long, value_name = "FILE")]
     pub accepted: Option<PathBuf>,
+    /// What a client saw, as JSON lines `{op, key, t_start, t_end, outcome, id}`: held against the database (P1, P2, P3, P6, P8)
+    #[arg(long, value_name = "FILE")]
+    pub client_log: Option<PathBuf>,
     /// Every task must be over
     #[arg(long)]
     pub all_finished: bool,

@@ -1,14 +1,18 @@
 //! `tasker debug check`: reads a whole database and says, promise by promise, whether it was kept.
 
+mod client_log;
+
 use crate::args::Check;
 use anyhow::Context;
+use client_log::Known;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tasker_engine::event::{Entry, Event, Resolution, Target};
 use tasker_engine::invariant::{Violation, check_history};
-use tasker_engine::{Digest, Namespace, Task, TaskId, Workflow};
+use tasker_engine::task::Wait;
+use tasker_engine::{Digest, Namespace, StepIndex, Task, TaskId, Timestamp, Workflow};
 use tasker_runtime::port::store::{Sequence, Store};
 
 /// Rows read at a time.
@@ -20,11 +24,14 @@ const SHOWN: usize = 10;
 const PROMISES: &[(&str, &str)] = &[
     ("P1", "every accepted task is there"),
     ("P2", "no idempotency key leads to two tasks"),
+    ("P3", "what was refused was not done"),
     ("P4", "dependencies first"),
     ("P6", "one result per attempt"),
     ("P7", "one open attempt per step"),
+    ("P8", "late replies change nothing"),
     ("P9", "exactly one terminal state per task"),
     ("P12", "nothing is stuck"),
+    ("P14", "timers fire once and never early"),
     ("P16", "results fit their contracts"),
     ("P17", "every task is pinned to a stored workflow"),
     ("P19", "histories are complete and fold to a state"),
@@ -57,7 +64,7 @@ pub async fn run(given: Check, output: tasker_cli::Format) -> anyhow::Result<Exi
             ids.with_context(|| format!("[file.malformed]: {}", file.display()))?
         }
     };
-    let findings = examine(&*store, &accepted, given.all_finished).await?;
+    let findings = examine(&*store, &accepted, given.client_log.as_deref(), given.all_finished).await?;
     store.close().await;
     match output {
         tasker_cli::Format::Table => print(&findings),
@@ -66,13 +73,21 @@ pub async fn run(given: Check, output: tasker_cli::Format) -> anyhow::Result<Exi
     Ok(if findings.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn examine(store: &dyn Store, accepted: &[TaskId], all_finished: bool) -> anyhow::Result<Findings> {
+async fn examine(
+    store: &dyn Store,
+    accepted: &[TaskId],
+    client_log: Option<&std::path::Path>,
+    all_finished: bool,
+) -> anyhow::Result<Findings> {
     let mut findings = Findings::default();
     let workflows = stored_workflows(store).await?;
     let histories = histories(store, &mut findings).await?;
     let mut keys: BTreeMap<(Namespace, String), TaskId> = BTreeMap::new();
     let mut family = Family::default();
+    let mut known = Known { tasks: histories.keys().copied().collect(), ..Known::default() };
     for (id, entries) in &histories {
+        timers_are_not_early(*id, entries, &mut findings);
+        note_replies(*id, entries, &workflows, &mut known);
         examine_task(*id, entries, &workflows, all_finished, &mut keys, &mut family, &mut findings);
     }
     family.examine(|id| histories.contains_key(&id), &mut findings);
@@ -80,6 +95,11 @@ async fn examine(store: &dyn Store, accepted: &[TaskId], all_finished: bool) -> 
         if !histories.contains_key(id) {
             findings.report("P1", format!("{id} was accepted, but is not in the journal"));
         }
+    }
+    if let Some(file) = client_log {
+        let own = keys.into_iter().filter(|((namespace, _), _)| namespace.as_str() == client_log::NAMESPACE);
+        known.keys = own.map(|((_, key), task)| (key, task)).collect();
+        client_log::examine(file, &known, &mut findings)?;
     }
     Ok(findings)
 }
@@ -160,6 +180,46 @@ fn examine_task(
             findings.report("P9", format!("{id} is not over: {}", open.into_iter().collect::<Vec<_>>().join(", ")));
         }
         family.note(&task);
+    }
+}
+
+/// A sleep and the pause before a retry end at their instant or later (P14), by the clock of the coordinator that wrote the entries.
+fn timers_are_not_early(id: TaskId, entries: &[Entry], findings: &mut Findings) {
+    let mut due: BTreeMap<StepIndex, Timestamp> = BTreeMap::new();
+    for entry in entries {
+        for event in &entry.events {
+            match event {
+                Event::WaitStarted { step, wait: Wait::Sleep, until: Some(until) } => drop(due.insert(*step, *until)),
+                Event::AttemptFailed { step, retry_at: Some(at), .. } => drop(due.insert(*step, *at)),
+                // A person may let a step go on before its time.
+                Event::StepResolved { step, .. } => drop(due.remove(step)),
+                Event::WaitSatisfied { step, .. } | Event::StepReady { step } => {
+                    if let Some(at) = due.remove(step).filter(|at| entry.at < *at) {
+                        findings
+                            .report("P14", format!("{id}: step {step:?} went on {} ms before it was due", at.since(entry.at).as_millis()));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Which attempts brought a result or were closed by a reply, as a client's log names them.
+fn note_replies(id: TaskId, entries: &[Entry], workflows: &Workflows, known: &mut Known) {
+    let Some(Event::TaskAccepted(submission)) = entries.first().and_then(|entry| entry.events.first()) else { return };
+    let Some(workflow) = workflows.get(&(submission.namespace.clone(), submission.workflow)) else { return };
+    let Ok(task) = Task::fold(workflow.clone(), entries) else { return };
+    for event in entries.iter().flat_map(|entry| &entry.events) {
+        match event {
+            Event::StepSucceeded { step, attempt, .. } => {
+                known.results.insert((id, task.label(*step).to_string(), attempt.0));
+            }
+            Event::AttemptFailed { step, attempt, reply: Some(_), .. } => {
+                known.failures.insert((id, task.label(*step).to_string(), attempt.0));
+            }
+            _ => {}
+        }
     }
 }
 

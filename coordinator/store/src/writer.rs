@@ -82,8 +82,20 @@ pub struct KeyInUse;
 pub enum Failed {
     /// The lease's epoch is another one.
     LeaseLost,
+    /// There is no space, and nothing was written.
+    Full(Source),
     /// The database said so.
     Database(Source),
+}
+
+impl Failed {
+    /// The same, if the database refused for want of space as `is_full` says.
+    pub fn full_if<E: std::error::Error + 'static>(self, is_full: impl FnOnce(&E) -> bool) -> Self {
+        match self {
+            Self::Database(source) if source.downcast_ref::<E>().is_some_and(is_full) => Self::Full(source),
+            other => other,
+        }
+    }
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failed {
@@ -146,17 +158,19 @@ impl Ledger {
         }
     }
 
-    /// Remembers how a batch went. After any failure nothing more is written (P3, P11).
-    pub fn settle(&mut self, end: Option<Sequence>, outcome: Result<(), Failed>) -> Result<(), CommitError> {
+    /// Remembers how a batch went. After any failure but want of space nothing more is written (P3, P11).
+    /// Only a batch of which certainly nothing was written is given back, to be tried again.
+    pub fn settle(&mut self, batch: Box<Batch>, outcome: Result<(), Failed>) -> Result<(), CommitError> {
         match outcome {
             Ok(()) => {
-                self.last = end.unwrap_or(self.last);
+                self.last = batch.journal.last().map_or(self.last, |row| row.sequence);
                 Ok(())
             }
             Err(Failed::LeaseLost) => {
                 self.state = State::Fenced;
                 Err(CommitError::Fenced { epoch: self.epoch })
             }
+            Err(Failed::Full(source)) => Err(CommitError::Full { batch, source }),
             Err(Failed::Database(source)) => {
                 self.state = State::Failed;
                 Err(CommitError::Unknown(source))
@@ -169,7 +183,7 @@ impl Ledger {
         match (&self.state, outcome) {
             (State::Failed, _) => Err(ReadError::Database(NotTried::AfterFailure.into())),
             (State::Fenced, _) | (_, Err(Failed::LeaseLost)) => Err(ReadError::Database(CommitError::Fenced { epoch: self.epoch }.into())),
-            (State::Working, Err(Failed::Database(source))) => Err(ReadError::Database(source)),
+            (State::Working, Err(Failed::Database(source) | Failed::Full(source))) => Err(ReadError::Database(source)),
             (State::Working, Ok(())) => Ok(()),
         }
     }

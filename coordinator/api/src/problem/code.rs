@@ -144,6 +144,8 @@ codes! {
     WaitTooMany = "wait.too_many", 503, "Too many clients are waiting for news";
     /// The database cannot be read now.
     StoreUnreadable = "store.unreadable", 503, "The database cannot be read now";
+    /// The database's disk is full.
+    StoreFull = "store.full", 507, "The database's disk is full";
     /// Nobody knows whether it was done.
     OutcomeUnknown = "outcome.unknown", 503, "The outcome is unknown";
 }
@@ -158,6 +160,7 @@ impl Code {
             | Self::CoordinatorDraining
             | Self::WaitTooMany
             | Self::StoreUnreadable
+            | Self::StoreFull
             | Self::OutcomeUnknown => true,
             Self::RequestMalformed
             | Self::RequestUnknownField

@@ -13,6 +13,9 @@ use tasker_runtime::operations::{
 /// A coordinator that shuts down is usually back, or replaced, after this long.
 const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// Space is freed by people or by other programs, which takes a while.
+const FULL_RETRY_AFTER: Duration = Duration::from_secs(10);
+
 /// A database that failed to answer a read usually does a moment later.
 const UNREADABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -25,6 +28,9 @@ impl From<Unavailable> for Problem {
             Unavailable::Unknown => Self::new(Code::OutcomeUnknown, detail)
                 .with_retry_after(DRAINING_RETRY_AFTER)
                 .with_hint("repeat the request with the same Idempotency-Key: it finds the task if it was accepted"),
+            Unavailable::Full => Self::new(Code::StoreFull, detail)
+                .with_retry_after(FULL_RETRY_AFTER)
+                .with_hint("free space where the database is; the coordinator goes on by itself"),
             Unavailable::Read(_) => Self::new(Code::StoreUnreadable, detail).with_retry_after(UNREADABLE_RETRY_AFTER),
         }
     }
@@ -333,6 +339,7 @@ mod tests {
             (Unavailable::Busy { retry_after: Duration::from_secs(3) }, Code::CoordinatorBusy),
             (Unavailable::Draining, Code::CoordinatorDraining),
             (Unavailable::Unknown, Code::OutcomeUnknown),
+            (Unavailable::Full, Code::StoreFull),
             (Unavailable::Read("disk".into()), Code::StoreUnreadable),
         ] {
             let problem = check(unavailable, code);

@@ -457,6 +457,9 @@ pub enum Unavailable {
     /// It stopped before the answer was known: repeat with the same idempotency key to find out (P3).
     #[error("the coordinator stopped before the outcome was known; repeat with the same idempotency key to find out")]
     Unknown,
+    /// The database's disk is full; nothing was done.
+    #[error("the database's disk is full; nothing was done, and what was accepted before is safe")]
+    Full,
     /// The database could not be read; nothing was done.
     #[error("the database could not be read: {0}")]
     Read(String),

@@ -21,7 +21,8 @@ pub trait Store: Send + Sync + 'static {
     /// When it returns `Ok`, the batch survives a crash and a power cut.
     ///
     /// # Errors
-    /// After any error the outcome is unknown or the lease is lost: the caller stops the process and recovers (P3, P11).
+    /// [`CommitError::Full`] gives the batch back, to be tried again. After any other error the outcome is unknown or the lease is lost: the
+    /// caller stops the process and recovers (P3, P11).
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), CommitError>>;
 
     /// A task's whole history, oldest first. `last` is the place of its newest row, if the caller knows it; otherwise it is taken from the
@@ -430,6 +431,15 @@ pub enum CommitError {
     Fenced {
         /// The epoch this process held.
         epoch: i64,
+    },
+    /// There is no space; certainly nothing of this batch was written, and the same batch may be tried again later.
+    #[error("the database's disk is full; nothing was written")]
+    Full {
+        /// What was not written.
+        batch: Box<Batch>,
+        /// What the database said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The database failed; whether the batch was written is unknown.
     #[error("the database failed while committing; the outcome is unknown")]

@@ -21,6 +21,13 @@ impl Shard {
 
     /// Carries out a command; if it is about a task, the task is in memory or does not exist.
     pub(super) fn take_known(&mut self, command: Command) {
+        match self.full {
+            None => self.take_now(command),
+            Some(_) => self.take_while_full(command),
+        }
+    }
+
+    pub(super) fn take_now(&mut self, command: Command) {
         match command {
             Command::Apply { manifest, source, dry_run, force, warnings, answer } => {
                 let applied = self.apply(*manifest, &source, dry_run, force.as_ref(), warnings);
@@ -101,7 +108,9 @@ impl Shard {
     /// Answers once everything decided so far is durable: an answer never speaks of what a crash could undo.
     pub(super) fn answer<A: Send + 'static>(&mut self, answer: tokio::sync::oneshot::Sender<A>, value: A) {
         let send = AfterCommit::Answer(Box::new(move || drop(answer.send(value))));
-        if !self.group.batch.is_empty() {
+        if self.answers_at_once() {
+            self.carry_out(vec![send]);
+        } else if !self.group.batch.is_empty() {
             self.group.then(send);
         } else if let Some(running) = &mut self.in_flight {
             running.after.push(send);

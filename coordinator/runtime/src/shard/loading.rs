@@ -2,7 +2,10 @@
 
 use super::{Internal, Shard, recover};
 use crate::command::Command;
-use crate::operations::{ApprovalError, CallbackError, ChangeError, ItemsError, ResolveError, SignalError, Unavailable};
+use crate::operations::{
+    ApplyError, ApprovalError, CallbackError, ChangeError, EventError, ItemsError, ResolveError, SignalError, SubmitError, Unavailable,
+    WorkflowPauseError,
+};
 use tasker_engine::TaskId;
 use tasker_registry::SessionKey;
 use tasker_registry::message::WorkerReply;
@@ -23,7 +26,7 @@ pub(super) struct LateReply {
 }
 
 /// The task that a command is about; none if it is about no single task.
-fn concerned(command: &Command) -> Option<TaskId> {
+pub(super) fn concerned(command: &Command) -> Option<TaskId> {
     match command {
         Command::Show { id, .. }
         | Command::Head { id, .. }
@@ -111,8 +114,8 @@ impl Shard {
     }
 }
 
-/// Answers a command about a task that cannot be read.
-fn refuse(command: Command, why: Unavailable) {
+/// Answers a command that cannot be carried out now.
+pub(super) fn refuse(command: Command, why: Unavailable) {
     match command {
         Command::Show { answer, .. } | Command::WaitFinished { answer, .. } => drop(answer.send(Err(why))),
         Command::Head { answer, .. } => drop(answer.send(Err(why))),
@@ -126,13 +129,13 @@ fn refuse(command: Command, why: Unavailable) {
         Command::Items { answer, .. } => drop(answer.send(Err(ItemsError::Unavailable(why)))),
         Command::Why { answer, .. } => drop(answer.send(Err(why))),
         Command::Callback { answer, .. } => drop(answer.send(Err(CallbackError::Unavailable(why)))),
-        Command::Apply { .. }
-        | Command::Workflows { .. }
-        | Command::Submit { .. }
-        | Command::SendEvent { .. }
+        Command::Apply { answer, .. } => drop(answer.send(Err(ApplyError::Unavailable(why)))),
+        Command::Submit { answer, .. } => drop(answer.send(Err(SubmitError::Unavailable(why)))),
+        Command::SendEvent { answer, .. } => drop(answer.send(Err(EventError::Unavailable(why)))),
+        Command::PauseWorkflow { answer, .. } => drop(answer.send(Err(WorkflowPauseError::Unavailable(why)))),
+        Command::Workflows { .. }
         | Command::Approvals { .. }
         | Command::Held { .. }
-        | Command::PauseWorkflow { .. }
         | Command::Systems { .. }
         | Command::Capabilities { .. }
         | Command::Status { .. }
@@ -140,6 +143,6 @@ fn refuse(command: Command, why: Unavailable) {
         | Command::OverrideBreaker { .. }
         | Command::DrainWorker { .. }
         | Command::DrainVersion { .. }
-        | Command::Drain { .. } => unreachable!("only commands about one task wait for it to be read"),
+        | Command::Drain { .. } => unreachable!("only changes and commands about one task are refused"),
     }
 }

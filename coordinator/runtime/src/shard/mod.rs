@@ -15,8 +15,10 @@ mod deliver;
 mod effects;
 mod figures;
 mod flow;
+mod full;
 mod gate;
 mod group;
+mod hearing;
 mod http;
 mod inbound;
 mod loading;
@@ -39,6 +41,7 @@ mod why_flow;
 pub use recover::StartError;
 
 use crate::command::Command;
+use crate::failpoint::{self, Failpoint};
 use crate::operations::{Committed, Operations, TaskView, Unavailable};
 use crate::port::bus::{Bus, Inbound};
 use crate::port::egress::Egress;
@@ -126,6 +129,8 @@ pub(crate) struct Shard {
     projection: Projection,
     counters: Counters,
     gate: gate::Gate,
+    hearing: hearing::Hearing,
+    full: Option<full::Full>,
     draining: Option<Draining>,
 }
 
@@ -175,7 +180,9 @@ impl Shard {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let roomy = self.group.batch.journal.len() < GROUP_ROWS_MAX;
+            let roomy = self.is_roomy();
+            // Without space, changes are refused and questions answered: neither makes the group larger.
+            let answering = roomy || self.full.is_some();
             let due = self.next_timer();
             tokio::select! {
                 biased;
@@ -185,17 +192,19 @@ impl Shard {
                     if count == 0 { self.begin_drain(Duration::ZERO, None); }
                     for message in messages.drain(..) { self.take_message(message); }
                 }
-                count = commands.recv_many(&mut requests, INPUTS_PER_TURN), if roomy => {
+                count = commands.recv_many(&mut requests, INPUTS_PER_TURN), if answering => {
                     if count == 0 { self.begin_drain(Duration::ZERO, None); }
                     for request in requests.drain(..) { self.take_command(request); }
                 }
-                () = tokio::time::sleep(due) => {}
+                () = tokio::time::sleep(due), if roomy => {}
                 _ = tick.tick() => self.tick(),
             }
-            self.fire_timers();
-            self.sweep_pauses();
-            self.start_children();
-            self.deliver();
+            if self.is_roomy() {
+                self.fire_timers();
+                self.sweep_pauses();
+                self.start_children();
+                self.deliver();
+            }
             self.begin_commit();
             if self.is_drained() {
                 break;
@@ -203,6 +212,11 @@ impl Shard {
         }
         self.stop(commands).await;
         Ok(())
+    }
+
+    /// Whether the group that gathers may grow. If not, the loop waits for the commit that runs.
+    fn is_roomy(&self) -> bool {
+        self.group.batch.journal.len() < GROUP_ROWS_MAX
     }
 
     fn uptime(&self) -> Duration {
@@ -231,10 +245,12 @@ impl Shard {
     }
 
     fn tick(&mut self) {
-        self.expire_leases();
+        self.judge_silence(self.is_roomy());
         self.retry_calls();
         self.retry_http();
-        self.sweep();
+        if self.full.is_none() {
+            self.sweep();
+        }
         self.keys.forget_old(self.clock.now());
         self.forget_events();
     }
@@ -251,17 +267,24 @@ impl Shard {
         }
         let rows = group.batch.journal.len();
         let (batch, after) = group.split();
+        failpoint::pass(Failpoint::BeforeCommit);
         let store = self.store.clone();
         let commit = tokio::spawn(async move { store.commit(batch).await });
         self.in_flight = Some(InFlight { commit, after, rows, since: Instant::now() });
     }
 
-    fn after_commit(&mut self, outcome: Result<InFlight, CommitError>) -> Result<(), CommitError> {
-        let done = outcome?;
+    fn after_commit(&mut self, (done, outcome): (InFlight, Result<(), CommitError>)) -> Result<(), CommitError> {
+        match outcome {
+            Ok(()) => self.note_space(),
+            Err(CommitError::Full { batch, source }) => return self.wait_for_space(done, batch, source),
+            Err(stopping @ (CommitError::Fenced { .. } | CommitError::Unknown(_))) => return Err(stopping),
+        }
+        failpoint::pass(Failpoint::AfterCommitBeforeSend);
         self.counters.commits += 1;
         self.counters.rows_committed += done.rows as u64;
         self.counters.commit_seconds += done.since.elapsed().as_secs_f64();
         self.carry_out(done.after);
+        failpoint::pass(Failpoint::AfterSend);
         Ok(())
     }
 
@@ -312,17 +335,14 @@ impl Shard {
 }
 
 /// Waits for the running commit; for ever if none runs.
-async fn finished(in_flight: &mut Option<InFlight>) -> Result<InFlight, CommitError> {
+async fn finished(in_flight: &mut Option<InFlight>) -> (InFlight, Result<(), CommitError>) {
     match in_flight {
         None => std::future::pending().await,
         Some(running) => {
             let outcome = (&mut running.commit).await;
             let done = in_flight.take().expect("it was there a moment ago");
-            match outcome {
-                Ok(Ok(())) => Ok(done),
-                Ok(Err(error)) => Err(error),
-                Err(panicked) => Err(CommitError::Unknown(Box::new(panicked))),
-            }
+            let outcome = outcome.unwrap_or_else(|panicked| Err(CommitError::Unknown(Box::new(panicked))));
+            (done, outcome)
         }
     }
 }

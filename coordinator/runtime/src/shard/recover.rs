@@ -133,6 +133,8 @@ impl Shard {
             projection: Projection::default(),
             counters: Counters::default(),
             gate: super::gate::Gate::default(),
+            hearing: super::hearing::Hearing::default(),
+            full: None,
             draining: None,
         };
         shard.restore_definitions(&recovery)?;

@@ -23,9 +23,8 @@ async fn run(mut connection: PgConnection, mut ledger: Ledger, mut commands: Rec
             Command::Commit(batch, answer) => {
                 let outcome = match ledger.check(&batch) {
                     Ok(()) => {
-                        let end = batch.journal.last().map(|row| row.sequence);
-                        let written = write(&mut connection, &batch, ledger.epoch()).await;
-                        ledger.settle(end, written)
+                        let written = write(&mut connection, &batch, ledger.epoch()).await.map_err(|failed| failed.full_if(is_full));
+                        ledger.settle(batch, written)
                     }
                     refused => refused,
                 };
@@ -48,6 +47,12 @@ async fn run(mut connection: PgConnection, mut ledger: Ledger, mut commands: Rec
     if let Some(answer) = closing {
         let _ = answer.send(());
     }
+}
+
+/// `disk_full`. An error that the server reports has ended the transaction; if it cannot write its own log it dies instead, which is an
+/// unknown outcome.
+fn is_full(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "53100")
 }
 
 /// One batch, one transaction. Anything but `Ok` rolls it back, or leaves its outcome to recovery.

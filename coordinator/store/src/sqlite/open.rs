@@ -30,6 +30,7 @@ pub async fn open(path: &Path, options: &Options) -> Result<SqliteStore, OpenErr
     let lock = Lock::take(path, &options.holder_line())?;
     migrate(path).await?;
     let connection = connect_writer(path)?;
+    make_durable(&connection).map_err(|error| refuse(path, "making the log of the last process durable", error))?;
     let ledger = take_lease(&connection, options).map_err(|error| refuse(path, "taking the lease", error))?;
     connection
         .execute(sql::DRAW_SECRET, (CALLBACKS, rand::random::<[u8; 32]>()))
@@ -97,6 +98,15 @@ fn connect_writer(path: &Path) -> Result<Writer, OpenError> {
         return Err(OpenError::NotDurable { setting: "synchronous", value: synchronous.to_string(), wanted: "2 (FULL)" });
     }
     Ok(connection)
+}
+
+/// Moves everything that the log holds into the file, synced, before any of it is believed.
+///
+/// A process that ended because a sync failed may have left commits that only the operating system's cache holds: the kernel forgets that they
+/// were never written once it has reported the error, and reading them back proves nothing. Moved into the file they are written anew, and this
+/// sync covers them (P1). Whatever cannot be synced now keeps the coordinator from starting.
+fn make_durable(connection: &Writer) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, i64>(0)).map(|_| ())
 }
 
 /// Starts a new epoch, so that whoever wrote before is refused from now on.

@@ -28,9 +28,8 @@ fn run(mut connection: Connection, mut ledger: Ledger, checkpointer: Checkpointe
         match command {
             Command::Commit(batch, answer) => {
                 let outcome = ledger.check(&batch).and_then(|()| {
-                    let end = batch.journal.last().map(|row| row.sequence);
-                    let written = write(&mut connection, &batch, ledger.epoch());
-                    ledger.settle(end, written)
+                    let written = write(&mut connection, &batch, ledger.epoch()).map_err(|failed| failed.full_if(is_full));
+                    ledger.settle(batch, written)
                 });
                 let committed = outcome.is_ok();
                 // A caller that has gone away has stopped; the commit stands.
@@ -56,6 +55,12 @@ fn run(mut connection: Connection, mut ledger: Ledger, checkpointer: Checkpointe
     if let Some(answer) = closing {
         let _ = answer.send(());
     }
+}
+
+/// SQLite says FULL only if a write found no space: then the frame that would have committed the batch is not complete, and the batch is
+/// rolled back. A sync that fails is an I/O error and leaves the outcome open; so does want of space for the index of the log.
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
 /// One batch, one transaction. Anything but `Ok` rolls it back, or leaves its outcome to recovery.
