@@ -2,11 +2,12 @@
 
 PARTS := $(shell deploy/check --list)
 
-.PHONY: help demo test setup conformance features bench clean $(PARTS:%=test-%)
+.PHONY: help demo test setup conformance features bench faults clean $(PARTS:%=test-%)
 
 help:
 	@echo 'make demo            real orders through three systems in three languages (KEEP=1 leaves it running)'
 	@echo 'make test            every test; part by part with: $(PARTS:%=make test-%)'
+	@echo 'make faults          kills, full disks, power cuts, broken networks: docs/reliability.md; ROWS=disk chooses'
 	@echo 'make conformance     the three SDKs against the suite that decides what an SDK does'
 	@echo 'make features        writes the feature table of README.md from the conformance reports'
 	@echo 'make bench           what this machine can do, with a release build'
@@ -27,6 +28,10 @@ setup:
 $(PARTS:%=test-%): test-%:
 	@deploy/setup test
 	@deploy/check $*
+
+faults:
+	@deploy/setup test
+	@deploy/faults $(ROWS)
 
 conformance:
 	@deploy/setup demo

@@ -58,6 +58,19 @@ impl Setup {
         self
     }
 
+    /// The same with what a [`crate::shim::Shim`] needs.
+    #[must_use]
+    pub fn shimmed(mut self, shim: &crate::shim::Shim) -> Self {
+        self.environment.extend_from_slice(shim.environment());
+        self
+    }
+
+    /// Sets or removes a variable of the environment of later starts.
+    pub fn set(&mut self, variable: &str, value: Option<&str>) {
+        self.environment.retain(|(known, _)| known != variable);
+        self.environment.extend(value.map(|value| (variable.to_owned(), value.to_owned())));
+    }
+
     /// The same, sending its traces to a receiver.
     #[must_use]
     pub fn traced(self, receiver: &crate::otlp::Receiver) -> Self {
@@ -115,7 +128,16 @@ impl Coordinator {
         &self.setup
     }
 
-    async fn until_ready(&mut self) -> Result<()> {
+    /// How it will be started the next time.
+    pub fn setup_mut(&mut self) -> &mut Setup {
+        &mut self.setup
+    }
+
+    /// Waits until it is ready, after [`Self::kill_and_spawn`].
+    ///
+    /// # Errors
+    /// It ends, or is not ready in time.
+    pub async fn until_ready(&mut self) -> Result<()> {
         let Self { process, api, .. } = self;
         until_true("the coordinator is ready", SOON, async || {
             // An answer from a process that is not ours would prove nothing.

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod coordinator;
+pub mod faults;
 pub mod house;
 pub mod nats;
 pub mod otlp;
@@ -12,8 +13,10 @@ pub mod place;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod responder;
 pub mod scripted;
+pub mod shim;
 pub mod stage;
 pub mod until;

@@ -10,7 +10,8 @@ use anyhow::{Result, bail};
 pub struct Server {
     /// Where it listens.
     pub port: u16,
-    process: Process,
+    /// The process.
+    pub process: Process,
 }
 
 impl Server {

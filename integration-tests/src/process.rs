@@ -111,6 +111,17 @@ impl Process {
         Ok(())
     }
 
+    /// Sends it a signal by name, for example `STOP` or `CONT`.
+    ///
+    /// # Errors
+    /// It had already ended.
+    pub fn signal(&mut self, name: &str) -> Result<()> {
+        ensure!(self.is_running(), "{} had ended before it could be signalled", self.name);
+        let status = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status()?;
+        ensure!(status.success(), "{} cannot be signalled", self.name);
+        Ok(())
+    }
+
     /// Asks it to end (SIGTERM).
     ///
     /// # Errors
