@@ -77,14 +77,15 @@ enum Call {
 /// Where the disk of [`full`] is, and how it is filled.
 enum Space {
     Shim(Shim),
-    Small(Mounted, std::path::PathBuf),
+    /// The file that fills it.
+    Small(std::path::PathBuf),
 }
 
 impl Space {
     fn take(&self) -> Result<()> {
         match self {
             Self::Shim(shim) => shim.fail_writes(Failure::NoSpace, Times::Always),
-            Self::Small(_, filler) => {
+            Self::Small(filler) => {
                 let mut file = std::fs::OpenOptions::new().create(true).append(true).open(filler)?;
                 let block = vec![0x55; 64 * 1024];
                 while file.write_all(&block).is_ok() {}
@@ -98,24 +99,24 @@ impl Space {
     fn give_back(&self) -> Result<()> {
         match self {
             Self::Shim(shim) => shim.heal(),
-            Self::Small(_, filler) => Ok(std::fs::remove_file(filler)?),
+            Self::Small(filler) => Ok(std::fs::remove_file(filler)?),
         }
     }
 }
 
 fn full(size: Size) -> Seen {
     play(async |stage| {
-        let (space, setup) = match size {
+        let (space, setup, _mounted) = match size {
             Size::Short => {
                 let shim = Shim::prepare(stage, "tasker.db")?;
                 let setup = Setup::embedded(stage).shimmed(&shim);
-                (Space::Shim(shim), setup)
+                (Space::Shim(shim), setup, None)
             }
             Size::Full => {
                 let disk = stage.path("disk");
                 let mounted = Mounted::in_memory(&disk, 32)?;
                 let setup = Setup::embedded(stage).database(format!("sqlite:{}", disk.join("tasker.db").display()));
-                (Space::Small(mounted, disk.join("filler")), setup)
+                (Space::Small(disk.join("filler")), setup, Some(mounted))
             }
         };
         let (mut coordinator, _worker, traffic) = under_traffic(stage, &setup).await?;
