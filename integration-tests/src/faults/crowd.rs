@@ -126,6 +126,7 @@ fn published(session: &str, tail: &str, message: &impl Message) -> Vec<u8> {
 const NAP: &str = "
 name: nap
 version: 1.0.0
+systems: { shop: {} }
 workflow_steps: [{ name: nap, sleep: { until: '${ task.input.until }' } }]
 ";
 

@@ -107,14 +107,15 @@ async fn start_again_if_ended(stage: &crate::stage::Stage, coordinator: &mut Coo
     let said = coordinator.process.log().lines().join("\n");
     ensure!(status.code() == Some(9) && said.contains("error[store.commit_failed]"), "ended with {status:?}:\n{said}");
     // The server may still be recovering: each start says so and ends, and the next one may work.
-    let deadline = std::time::Instant::now() + SOON;
-    loop {
-        match coordinator.start_again(stage).await {
-            Ok(()) => return Ok(true),
-            Err(_) if std::time::Instant::now() < deadline && !coordinator.process.is_running() => {}
-            Err(error) => return Err(error),
+    coordinator.process = coordinator.setup().spawn(stage)?;
+    until_true("the coordinator is kept running until it is ready", SOON, async || {
+        if !coordinator.process.is_running() {
+            coordinator.process = coordinator.setup().spawn(stage)?;
         }
-    }
+        Ok(coordinator.api.is_ready().await)
+    })
+    .await?;
+    Ok(true)
 }
 
 fn lose_readers(size: Size) -> Seen {

@@ -150,6 +150,18 @@ impl Traffic {
         }
     }
 
+    /// How long a task that is submitted now takes: after a fault was healed, how long it is until work flows again.
+    ///
+    /// # Errors
+    /// It is not over in time.
+    pub async fn until_flowing(&self) -> Result<Duration> {
+        let began = Instant::now();
+        let number = self.fresh();
+        let id = until("a submission is accepted", HEAL_MAX, async || self.try_submit(number).await).await?;
+        until("it is over", HEAL_MAX, async || Ok((self.api.task(&id).await?["status"] != "running").then_some(()))).await?;
+        Ok(began.elapsed())
+    }
+
     /// A number that nobody has used.
     pub fn fresh(&self) -> usize {
         self.next.fetch_add(1, Ordering::Relaxed)

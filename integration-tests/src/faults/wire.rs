@@ -1,7 +1,7 @@
 //! The network between coordinator, NATS and workers: lost, replaced, frozen, one-way, slow, repeating, damaging.
 
 use super::kills::under_traffic;
-use super::traffic::{Traffic, extra_attempts};
+use super::traffic::{Traffic, extra_attempts, percentile};
 use super::{Row, Seen, Size, play};
 use crate::coordinator::{Coordinator, Setup};
 use crate::nats;
@@ -74,17 +74,18 @@ fn nats_replaced(size: Size) -> Seen {
     play(async |stage| {
         let mut server = stage.nats().await?;
         let (mut coordinator, _worker, traffic) = under_traffic(stage, &Setup::embedded(stage).nats(&server)).await?;
-        let times = size.of(2, 20);
+        let (times, mut flowing) = (size.of(2, 20), Vec::new());
         let replacing = async {
             for _ in 0..times {
                 more_accepted(&traffic, 20).await?;
                 server.replace(stage).await?;
+                flowing.push(traffic.until_flowing().await?);
             }
             traffic.end();
             Ok(())
         };
         tokio::try_join!(traffic.keep_going(4), replacing)?;
-        finish(stage, &mut coordinator, &traffic, times, "").await
+        finish(stage, &mut coordinator, &traffic, times, &flows(&flowing)).await
     })
 }
 
@@ -94,7 +95,7 @@ fn nats_stopped(size: Size) -> Seen {
         let setup = Setup::embedded(stage).nats(&server).with("TASKER_LEASE", "2s").with("TASKER_HEARTBEAT", "500ms");
         let (mut coordinator, _worker, traffic) = under_traffic(stage, &setup).await?;
         let (times, long) = (size.of(1, 3), Duration::from_secs(size.of(5, 30)));
-        let mut noticed = None;
+        let (mut noticed, mut flowing) = (None, Vec::new());
         let stopping = async {
             for _ in 0..times {
                 more_accepted(&traffic, 20).await?;
@@ -107,6 +108,7 @@ fn nats_stopped(size: Size) -> Seen {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 server.process.signal("CONT")?;
+                flowing.push(traffic.until_flowing().await?);
             }
             traffic.end();
             Ok(())
@@ -116,7 +118,7 @@ fn nats_stopped(size: Size) -> Seen {
             let noticed = noticed.unwrap_or(Duration::MAX);
             ensure!(noticed <= Duration::from_secs(20), "/readyz did not show it within {noticed:?}");
         }
-        finish(stage, &mut coordinator, &traffic, times, &format!("; noticed after {noticed:?}")).await
+        finish(stage, &mut coordinator, &traffic, times, &format!("{}; noticed after {noticed:?}", flows(&flowing))).await
     })
 }
 
@@ -147,7 +149,7 @@ fn one_way(size: Size) -> Seen {
         let (_server, proxy, setup) = behind_proxy(stage).await?;
         let setup = setup.with("TASKER_LEASE", "2s").with("TASKER_HEARTBEAT", "500ms");
         let (mut coordinator, _worker, traffic) = under_traffic(stage, &setup).await?;
-        let times = size.of(1, 5);
+        let (times, mut flowing) = (size.of(1, 5), Vec::new());
         let muting = async {
             for _ in 0..times {
                 for direction in [&proxy.manners.mute_clients, &proxy.manners.mute_server] {
@@ -157,13 +159,14 @@ fn one_way(size: Size) -> Seen {
                     direction.store(false, Relaxed);
                     // What was swallowed is gone; only a new connection hears again.
                     proxy.cut();
+                    flowing.push(traffic.until_flowing().await?);
                 }
             }
             traffic.end();
             Ok(())
         };
         tokio::try_join!(traffic.keep_going(2), muting)?;
-        finish(stage, &mut coordinator, &traffic, 2 * times, "").await
+        finish(stage, &mut coordinator, &traffic, 2 * times, &flows(&flowing)).await
     })
 }
 
@@ -233,19 +236,20 @@ fn partition(size: Size) -> Seen {
         let mut setup = Setup::embedded(stage).with("TASKER_LEASE", "3s").with("TASKER_HEARTBEAT", "500ms");
         setup.nats_url = Some(format!("nats://{}:{port}", Network::INSIDE));
         let (mut coordinator, _worker, traffic) = under_traffic(stage, &setup).await?;
-        let times = size.of(1, 5);
+        let (times, mut flowing) = (size.of(1, 5), Vec::new());
         let parting = async {
             for _ in 0..times {
                 more_accepted(&traffic, 10).await?;
                 network.link("down")?;
                 tokio::time::sleep(Duration::from_secs(8)).await;
                 network.link("up")?;
+                flowing.push(traffic.until_flowing().await?);
             }
             traffic.end();
             Ok(())
         };
         tokio::try_join!(traffic.keep_going(2), parting)?;
-        finish(stage, &mut coordinator, &traffic, times, "").await
+        finish(stage, &mut coordinator, &traffic, times, &flows(&flowing)).await
     })
 }
 
@@ -290,6 +294,11 @@ fn ip(arguments: &[&str]) -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.success(), "`ip {}` failed; it needs root: {said}", arguments.join(" "));
     Ok(())
+}
+
+/// How long it was, after each fault was healed, until a new task was over.
+fn flows(measured: &[Duration]) -> String {
+    format!("; flowing again after {} ms, at most {} ms", percentile(measured, 0.5), percentile(measured, 1.0))
 }
 
 /// Everything succeeds, and the checker agrees.
