@@ -2,6 +2,7 @@
 
 use crate::edge::{Edge, guard};
 use crate::gate::{Gate, WAITS_MAX};
+use crate::measurements::Measurements;
 use crate::metrics::Metrics;
 use crate::problem::{Code, Problem};
 use crate::request::Ask;
@@ -66,6 +67,7 @@ pub(crate) struct App {
     pub(crate) operations: Operations,
     pub(crate) options: Arc<Options>,
     pub(crate) metrics: Metrics,
+    pub(crate) measurements: Measurements,
     /// For streams and long polls.
     pub(crate) gate: Gate,
     /// For request bodies.
@@ -136,12 +138,19 @@ async fn within<T, E: Into<Problem>>(
 ///
 /// Serve it with [`crate::serve`], which adds what a router alone cannot have: limits on connections and header times, and an orderly end.
 pub fn router(operations: Operations, options: Options) -> Router {
-    let metrics = Metrics::new();
+    measured(operations, options).0
+}
+
+/// The same, with a handle on everything that is measured, for whoever sends it elsewhere than to `/metrics`.
+pub fn measured(operations: Operations, options: Options) -> (Router, Measurements) {
+    let metrics = Metrics::default();
     let edge = Edge { documentation_base: Arc::from(options.documentation_base.as_str()), metrics: metrics.clone() };
     let document = Bytes::from(docs::document(&options.version));
-    let app =
-        App { operations, options: Arc::new(options), metrics, gate: Gate::new(WAITS_MAX), body_memory: request::body::memory(), document };
-    routes().layer(from_fn_with_state(edge, guard)).with_state(app)
+    let gate = Gate::new(WAITS_MAX);
+    let measurements = Measurements::new(operations.clone(), metrics.clone(), gate.clone(), options.version.clone());
+    let (options, body_memory) = (Arc::new(options), request::body::memory());
+    let app = App { operations, options, metrics, measurements: measurements.clone(), gate, body_memory, document };
+    (routes().layer(from_fn_with_state(edge, guard)).with_state(app), measurements)
 }
 
 fn routes() -> Router<App> {

@@ -129,10 +129,12 @@ mod tests {
     use axum::Router;
     use axum::http::StatusCode;
     use axum::routing::get;
+    use tasker_telemetry::metric;
+    use tasker_telemetry::reading::{Readings, Value};
     use tower::ServiceExt;
 
     fn app() -> (Router, Metrics) {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         let edge = Edge { documentation_base: Arc::from("https://tasker.dev"), metrics: metrics.clone() };
         async fn panics() -> Response {
             panic!("a secret that nobody may see")
@@ -208,7 +210,10 @@ mod tests {
             let request = Request::builder().uri(path).body(Body::empty()).expect("a request");
             router.clone().oneshot(request).await.expect("answers");
         }
-        let text = metrics.write();
-        assert!(text.contains(r#"count{method="GET",route="/refuses/{id}",status="429"} 2"#), "{text}");
+        let mut readings = Readings::default();
+        metrics.read(&mut readings);
+        let requests = &readings.family(&metric::HTTP_REQUESTS).expect("measured").series;
+        let counted = &requests[&["GET", "/refuses/{id}", "429"].map(str::to_owned).to_vec()];
+        assert!(matches!(counted, Value::Histogram(histogram) if histogram.count() == 2), "{counted:?}");
     }
 }

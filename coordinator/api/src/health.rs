@@ -103,9 +103,7 @@ pub(crate) async fn status(State(app): State<App>, ask: Ask) -> Result<Response,
 #[utoipa::path(get, path = "/metrics", tag = "operation", operation_id = "metrics",
     responses((status = 200, body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
-    let figures = tokio::time::timeout(PROBE_TIME_MAX, app.operations.figures()).await.ok().and_then(Result::ok);
-    let mut text = exposition::write(figures.as_ref(), &app.options.version, app.gate.taken());
-    text.push_str(&app.metrics.write());
+    let text = exposition::write(&*app.measurements.read().await);
     ([(CONTENT_TYPE, EXPOSITION)], text).into_response()
 }
 

@@ -1,11 +1,12 @@
 //! What the API measures about itself. Labels are bounded: routes are templates, never paths.
 
-use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounter, Registry, TextEncoder};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// From answers out of memory to the longest long poll, in seconds.
-const BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+use tasker_telemetry::histogram::Histogram;
+use tasker_telemetry::metric;
+use tasker_telemetry::reading::Readings;
 
 /// Methods that have a label of their own; a client may invent others.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -14,57 +15,48 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 const UNMATCHED: &str = "unmatched";
 
 /// The API's own measurements; cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Metrics(Arc<Instruments>);
+#[derive(Clone, Default)]
+pub(crate) struct Metrics(Arc<Numbers>);
 
-struct Instruments {
-    registry: Registry,
-    requests: HistogramVec,
-    resets: IntCounter,
-    panics: IntCounter,
+#[derive(Default)]
+struct Numbers {
+    /// By method, status and route. Bounded by the routes there are; held for the time of one look-up.
+    requests: Mutex<BTreeMap<(&'static str, u16), BTreeMap<String, Histogram>>>,
+    resets: AtomicU64,
+    panics: AtomicU64,
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
-        let registry = Registry::new();
-        let options = HistogramOpts::new("tasker_http_requests_seconds", "Time from a request's head to its answer's head.")
-            .buckets(BUCKETS.to_vec());
-        let requests = HistogramVec::new(options, &["method", "route", "status"]).expect("the names are valid");
-        let resets = IntCounter::new("tasker_stream_resets_total", "Event streams that had to start again from the beginning.")
-            .expect("the name is valid");
-        let panics =
-            IntCounter::new("tasker_http_panics_total", "Requests that were answered with coordinator.fault.").expect("the name is valid");
-        registry.register(Box::new(requests.clone())).expect("registered once");
-        registry.register(Box::new(resets.clone())).expect("registered once");
-        registry.register(Box::new(panics.clone())).expect("registered once");
-        Self(Arc::new(Instruments { registry, requests, resets, panics }))
-    }
-
     /// Counts an answered request. `route` is the template that matched.
     pub(crate) fn answered(&self, method: &str, route: Option<&str>, status: u16, took: Duration) {
         let method = METHODS.into_iter().find(|known| *known == method).unwrap_or("other");
-        let labels = [method, route.unwrap_or(UNMATCHED), &status.to_string()];
-        self.0.requests.with_label_values(&labels).observe(took.as_secs_f64());
+        let route = route.unwrap_or(UNMATCHED);
+        let mut requests = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let routes = requests.entry((method, status)).or_default();
+        match routes.get_mut(route) {
+            Some(histogram) => histogram.observe_time(took),
+            None => routes.entry(route.to_owned()).or_insert_with(|| Histogram::new(metric::REQUEST)).observe_time(took),
+        }
     }
 
     /// Counts a stream that had to start again.
     pub(crate) fn stream_reset(&self) {
-        self.0.resets.inc();
+        self.0.resets.fetch_add(1, Relaxed);
     }
 
     /// Counts a panic.
     pub(crate) fn panicked(&self) {
-        self.0.panics.inc();
+        self.0.panics.fetch_add(1, Relaxed);
     }
 
-    /// The measurements in Prometheus' text format.
-    pub(crate) fn write(&self) -> String {
-        let mut text = Vec::new();
-        match TextEncoder::new().encode(&self.0.registry.gather(), &mut text) {
-            Ok(()) => String::from_utf8(text).unwrap_or_default(),
-            Err(error) => {
-                tracing::error!(%error, "metrics could not be written");
-                String::new()
+    /// Adds the measurements to a snapshot.
+    pub(crate) fn read(&self, readings: &mut Readings) {
+        readings.add(&metric::STREAM_RESETS, &[], self.0.resets.load(Relaxed));
+        readings.add(&metric::HTTP_PANICS, &[], self.0.panics.load(Relaxed));
+        let requests = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((method, status), routes) in &*requests {
+            for (route, histogram) in routes {
+                readings.add(&metric::HTTP_REQUESTS, &[method, route, &status.to_string()], histogram);
             }
         }
     }
@@ -73,17 +65,20 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tasker_telemetry::reading::Value;
 
     #[test]
     fn labels_stay_bounded_whatever_clients_send() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         for number in 0..100 {
             metrics.answered(&format!("METHOD{number}"), None, 404, Duration::from_millis(2));
         }
         metrics.answered("GET", Some("/v1/tasks/{id}"), 200, Duration::from_millis(2));
-        let text = metrics.write();
-        let series = text.lines().filter(|line| line.starts_with("tasker_http_requests_seconds_count")).count();
-        assert_eq!(series, 2, "{text}");
-        assert!(text.contains(r#"tasker_http_requests_seconds_count{method="other",route="unmatched",status="404"} 100"#), "{text}");
+        let mut readings = Readings::default();
+        metrics.read(&mut readings);
+        let requests = &readings.family(&metric::HTTP_REQUESTS).expect("measured").series;
+        assert_eq!(requests.len(), 2, "{requests:?}");
+        let unmatched = &requests[&vec!["other".to_owned(), "unmatched".to_owned(), "404".to_owned()]];
+        assert!(matches!(unmatched, Value::Histogram(histogram) if histogram.count() == 100), "{unmatched:?}");
     }
 }

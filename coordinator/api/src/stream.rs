@@ -248,7 +248,7 @@ mod tests {
             let (workflow, entries) = sample::history();
             let (sender, _) = broadcast::channel(capacity);
             let reads = Arc::new(Mutex::new(0));
-            Self { id: entries[0].task, entries, workflow, sender, metrics: Metrics::new(), reads }
+            Self { id: entries[0].task, entries, workflow, sender, metrics: Metrics::default(), reads }
         }
 
         fn history(&self, entries: usize) -> History {
@@ -343,7 +343,9 @@ mod tests {
             assert!(frames[0].contains("event: reset\ndata: {\"next\":1"), "{foreign}: {}", frames[0]);
             assert_eq!(numbers(&frames)[0], 1);
         }
-        assert!(stage.metrics.write().contains("tasker_stream_resets_total 4"));
+        let mut readings = tasker_telemetry::reading::Readings::default();
+        stage.metrics.read(&mut readings);
+        assert_eq!(readings.number(&tasker_telemetry::metric::STREAM_RESETS, &[]), Some(4.0));
     }
 
     #[tokio::test(start_paused = true)]

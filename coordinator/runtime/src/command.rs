@@ -2,8 +2,8 @@
 
 use crate::operations::{
     Applied, AppliedWorkflow, ApplyError, ApprovalError, ApprovalPage, CallbackError, CapabilityView, ChangeError, DrainedVersion,
-    EventError, EventTaken, Figures, FleetError, Force, HeldPage, ItemPage, ItemsError, ListItems, ListPeople, Reason, ResolveError,
-    SignalError, Signalled, SubmitError, Submitted, SystemView, TaskView, Unavailable, WorkerView, WorkflowPauseError, WorkflowPaused,
+    EventError, EventTaken, FleetError, Force, HeldPage, ItemPage, ItemsError, ListItems, ListPeople, Reason, ResolveError, SignalError,
+    Signalled, SubmitError, Submitted, SystemView, TaskView, Unavailable, WorkerView, WorkflowPauseError, WorkflowPaused,
 };
 use crate::port::egress::HttpAnswer;
 use crate::port::store::{KeyUse, Sequence};
@@ -16,6 +16,7 @@ use tasker_engine::event::Resolution;
 use tasker_engine::{Digest, Namespace, Payload, StepLabel, StepName, SystemName, TaskId, Timestamp, WorkflowName, WorkflowVersion};
 use tasker_scheduler::Target;
 use tasker_scheduler::breaker::Override;
+use tasker_telemetry::reading::Readings;
 use tokio::sync::oneshot::Sender;
 
 /// One request to the loop, with the place for its answer. Answers to changes are sent after the commit.
@@ -158,7 +159,7 @@ pub(crate) enum Command {
         answer: Sender<Vec<(&'static str, bool, String)>>,
     },
     Figures {
-        answer: Sender<Figures>,
+        answer: Sender<Readings>,
     },
     OverrideBreaker {
         target: Target,

@@ -10,6 +10,7 @@
 
 mod chain;
 mod error;
+mod measures;
 mod postgres;
 mod row;
 mod search;

@@ -1,6 +1,9 @@
 //! What both writers share: one owner of the connection, one batch after the other, and no second chance after a failure.
 
+use crate::measures::Measures;
+use std::sync::Arc;
 use tasker_runtime::port::store::{Batch, CommitError, ReadError, Sequence};
+use tasker_telemetry::reading::Readings;
 use tokio::sync::{mpsc, oneshot};
 
 /// Commands that may wait for the writer. The coordinator sends one batch at a time; the rest is room for probes.
@@ -20,7 +23,7 @@ pub enum Command {
 
 /// Reaches the writer. A caller that stops waiting does not interrupt a commit.
 #[derive(Clone)]
-pub struct Handle(mpsc::Sender<Command>);
+pub struct Handle(mpsc::Sender<Command>, Arc<Measures>);
 
 /// Why a commit was not even tried, or why nobody answers.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +43,15 @@ enum NotTried {
 }
 
 impl Handle {
-    /// The handle and the writer's end.
-    pub fn new() -> (Self, mpsc::Receiver<Command>) {
+    /// The handle and the writer's end, for a writer with this ledger.
+    pub fn new(ledger: &Ledger) -> (Self, mpsc::Receiver<Command>) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (Self(sender), receiver)
+        (Self(sender, ledger.measures.clone()), receiver)
+    }
+
+    /// See [`tasker_runtime::port::store::Store::measure`].
+    pub fn measure(&self, readings: &mut Readings) {
+        self.1.read(readings);
     }
 
     /// See [`tasker_runtime::port::store::Store::commit`].
@@ -109,6 +117,7 @@ pub struct Ledger {
     epoch: i64,
     last: Sequence,
     state: State,
+    measures: Arc<Measures>,
 }
 
 enum State {
@@ -120,7 +129,12 @@ enum State {
 impl Ledger {
     /// A writer that has just taken the lease.
     pub fn new(epoch: i64, last: Sequence) -> Self {
-        Self { epoch, last, state: State::Working }
+        Self { epoch, last, state: State::Working, measures: Arc::new(Measures::new(epoch)) }
+    }
+
+    /// Notes how long the database's own commit took.
+    pub fn synced(&self, took: std::time::Duration) {
+        self.measures.synced(took);
     }
 
     /// The epoch it holds.
@@ -167,11 +181,16 @@ impl Ledger {
                 Ok(())
             }
             Err(Failed::LeaseLost) => {
+                self.measures.fenced();
                 self.state = State::Fenced;
                 Err(CommitError::Fenced { epoch: self.epoch })
             }
-            Err(Failed::Full(source)) => Err(CommitError::Full { batch, source }),
+            Err(Failed::Full(source)) => {
+                self.measures.full();
+                Err(CommitError::Full { batch, source })
+            }
             Err(Failed::Database(source)) => {
+                self.measures.unknown();
                 self.state = State::Failed;
                 Err(CommitError::Unknown(source))
             }
@@ -180,6 +199,9 @@ impl Ledger {
 
     /// Says how a probe went. A failed one does not stop the writer: nothing that was accepted depends on it.
     pub fn probed(&self, outcome: Result<(), Failed>) -> Result<(), ReadError> {
+        if outcome.is_err() {
+            self.measures.probe_failed();
+        }
         match (&self.state, outcome) {
             (State::Failed, _) => Err(ReadError::Database(NotTried::AfterFailure.into())),
             (State::Fenced, _) | (_, Err(Failed::LeaseLost)) => Err(ReadError::Database(CommitError::Fenced { epoch: self.epoch }.into())),

@@ -1,7 +1,12 @@
-//! The names under which Tasker is seen: spans, their attributes, and where messages go. Names only, no behaviour.
+//! The names under which Tasker is seen: spans, their attributes, where messages go, and metrics ([`metric`]); and the numbers that are
+//! shown under the latter, as plain values ([`reading`], [`histogram`]). It measures nothing itself and sends nothing anywhere.
 //!
 //! Names follow the OpenTelemetry semantic conventions for messaging (1.44); what they do not know is `tasker.*`. They are public: a
 //! dashboard or an alert may rely on them.
+
+pub mod histogram;
+pub mod metric;
+pub mod reading;
 
 /// Attributes of spans; the same words are fields of log lines.
 pub mod attribute {

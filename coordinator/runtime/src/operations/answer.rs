@@ -234,61 +234,6 @@ pub struct Health {
     pub components: Vec<(&'static str, bool, String)>,
 }
 
-/// Figures since the start, for `/metrics`; labels are bounded.
-#[derive(Debug, Clone, Default)]
-pub struct Figures {
-    /// Tasks accepted.
-    pub tasks_accepted: u64,
-    /// Tasks over, by status.
-    pub tasks_finished: BTreeMap<&'static str, u64>,
-    /// Attempts started.
-    pub attempts_started: u64,
-    /// Attempts over, by outcome: `succeeded` or the failure kind.
-    pub attempts_finished: BTreeMap<&'static str, u64>,
-    /// Replies by disposition.
-    pub replies: BTreeMap<&'static str, u64>,
-    /// Tasks in memory that are not over.
-    pub tasks_active: u64,
-    /// Steps waiting for a worker.
-    pub steps_waiting: u64,
-    /// Attempts open.
-    pub attempts_open: u64,
-    /// Live workers.
-    pub workers: u64,
-    /// Commits made.
-    pub commits: u64,
-    /// Journal rows committed.
-    pub rows_committed: u64,
-    /// Seconds spent in commits, summed.
-    pub commit_seconds: f64,
-    /// Steps that wait for nothing: must be 0 (P12).
-    pub uncovered_steps: u64,
-    /// Open attempts that were announced again.
-    pub reannounced: u64,
-    /// Messages refused at the door, by reason.
-    pub messages_refused: BTreeMap<&'static str, u64>,
-    /// Every breaker; as many as manifests declare and operators demand.
-    pub breakers: Vec<BreakerFigure>,
-    /// Steps that wait, by what for: `signal`, `event`, `sleep`, `approval`.
-    pub waits: BTreeMap<&'static str, u64>,
-    /// Steps that failed for good and wait for a person.
-    pub held_steps: u64,
-    /// Tasks that are paused.
-    pub tasks_paused: u64,
-    /// Workflows that are paused.
-    pub workflows_paused: u64,
-    /// Attached child tasks that are not over.
-    pub children_open: u64,
-    /// Child steps that are ready but not started yet.
-    pub children_waiting: u64,
-    /// Child tasks started.
-    pub children_started: u64,
-    /// Tasks that began to undo what they had done.
-    pub compensations_started: u64,
-    /// Events from outside that are kept until somebody waits for them.
-    pub events_kept: u64,
-}
-
 /// One breaker's figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerFigure {

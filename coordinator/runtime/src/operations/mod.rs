@@ -28,6 +28,7 @@ use crate::port::surroundings::Clock;
 use std::sync::Arc;
 use std::time::Duration;
 use tasker_engine::{Namespace, SystemName, TaskId};
+use tasker_telemetry::reading::Readings;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// A handle on a running coordinator; cheap to clone.
@@ -263,11 +264,11 @@ impl Operations {
         Health { ready: components.iter().all(|(_, well, _)| *well), components }
     }
 
-    /// Figures since the start.
+    /// What was counted and measured since the start, and how things stand now; see [`tasker_telemetry::metric`].
     ///
     /// # Errors
     /// The coordinator cannot answer now.
-    pub async fn figures(&self) -> Result<Figures, Unavailable> {
+    pub async fn figures(&self) -> Result<Readings, Unavailable> {
         self.ask(|answer| Command::Figures { answer }).await
     }
 

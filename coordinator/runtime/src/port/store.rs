@@ -8,6 +8,7 @@ use std::time::Duration;
 use tasker_engine::event::Entry;
 use tasker_engine::task::{StepState, Task, Wait};
 use tasker_engine::{CapabilityName, Digest, Namespace, Payload, SystemName, TaskId, TaskStatus, Timestamp, WorkflowName, WorkflowVersion};
+use tasker_telemetry::reading::Readings;
 
 /// The place of a row in the journal: grows by one with each row, assigned by the shard's owner. 0 means none.
 pub type Sequence = i64;
@@ -47,6 +48,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the database answers and can be written; for readiness.
     fn probe(&self) -> BoxFuture<'_, Result<(), ReadError>>;
+
+    /// Adds what the database's side of commits has measured since the start.
+    fn measure(&self, _readings: &mut Readings) {}
 
     /// What it is and how durable its commits are, for people: `sqlite 3.51.3, WAL, synchronous=FULL`.
     fn describe(&self) -> String;

@@ -78,6 +78,7 @@ impl Shard {
     /// Takes the step whose turn it is. If its workflow is paused, so is its task from now on, and the dispatch leaves it alone.
     fn take_step(&mut self, lane: LaneId) -> Option<Waiting> {
         let waiting = self.scheduler.take(lane)?;
+        self.note_wait(lane, &waiting);
         if !self.pauses.is_empty() {
             self.settle_pause(waiting.task);
         }

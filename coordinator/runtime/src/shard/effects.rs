@@ -67,7 +67,8 @@ impl Shard {
             self.last += 1;
             let Some(resident) = self.residents.get_mut(id) else { return };
             let previous = std::mem::replace(&mut resident.last, self.last);
-            self.counters.count(&entry.events);
+            let target = |lane| self.scheduler.name(lane).target.clone();
+            self.counters.count(&resident.task, &entry, |step| resident.lane(step), target);
             resident.note(&entry);
             self.waits.note(&resident.task, &entry.events);
             self.projection.touch(id);
@@ -124,6 +125,7 @@ impl Shard {
                 }
             },
             Effect::AttemptClosed { step, token, .. } => {
+                self.note_run(id, step, &token);
                 self.attempts.remove(&token.0);
                 self.responders.forget(&token.0);
                 self.http.forget(&token.0);
@@ -139,7 +141,7 @@ impl Shard {
     fn finished(&mut self, id: TaskId) {
         self.residents.finish(id);
         let Some(resident) = self.residents.get(id) else { return };
-        *self.counters.tasks_finished.entry(resident.task.status.as_str()).or_default() += 1;
+        self.counters.finished(&resident.task);
         if let Some(waiters) = self.waiters.remove(&id) {
             let view = self.view(resident);
             for waiter in waiters {

@@ -1,47 +1,17 @@
-//! Counting what happens.
+//! The snapshot behind `/metrics`: the counts, and how things stand at this moment.
+//!
+//! A scrape asks the loop for it like any other question. It costs what is shown, not what is there: a walk over capabilities, systems and
+//! sessions, never over the backlog.
 
 use super::Shard;
-use crate::operations::Figures;
 use std::collections::BTreeMap;
-use tasker_engine::event::{Event, Target};
+use std::time::Duration;
+use tasker_engine::event::Target;
 use tasker_engine::task::{StepState, TaskStatus};
-use tasker_engine::{StepIndex, Task};
-
-/// Counts since the start.
-#[derive(Default)]
-pub(super) struct Counters {
-    pub tasks_accepted: u64,
-    pub tasks_finished: BTreeMap<&'static str, u64>,
-    attempts_started: u64,
-    attempts_finished: BTreeMap<&'static str, u64>,
-    replies: BTreeMap<&'static str, u64>,
-    pub commits: u64,
-    pub rows_committed: u64,
-    pub commit_seconds: f64,
-    pub reannounced: u64,
-    pub children_started: u64,
-    compensations_started: u64,
-}
-
-impl Counters {
-    pub fn count(&mut self, events: &[Event]) {
-        for event in events {
-            match event {
-                Event::AttemptStarted { .. } => self.attempts_started += 1,
-                Event::StepSucceeded { .. } => *self.attempts_finished.entry("succeeded").or_default() += 1,
-                Event::AttemptFailed { failure, .. } => {
-                    *self.attempts_finished.entry(failure.kind.as_str()).or_default() += 1;
-                }
-                Event::TaskEnding { compensate: true, .. } => self.compensations_started += 1,
-                _ => {}
-            }
-        }
-    }
-
-    pub fn reply(&mut self, disposition: &'static str) {
-        *self.replies.entry(disposition).or_default() += 1;
-    }
-}
+use tasker_engine::{Namespace, StepIndex, SystemName, Task};
+use tasker_registry::message::SessionState;
+use tasker_telemetry::metric::{self, OTHER, SERIES_MAX};
+use tasker_telemetry::reading::Readings;
 
 /// What steps may wait for, as figures name it: all of them are there, also at zero.
 const WAITS: [&str; 4] = ["signal", "event", "sleep", "approval"];
@@ -56,36 +26,98 @@ struct Seen {
     children: u64,
 }
 
+/// The live workers of one system together.
+#[derive(Default)]
+struct Fleet {
+    active: u64,
+    draining: u64,
+    withheld: u64,
+    used: u64,
+    free: u64,
+}
+
 impl Shard {
-    pub(super) fn figures(&self) -> Figures {
-        let counters = &self.counters;
+    pub(super) fn figures(&self) -> Readings {
+        let mut readings = Readings::default();
+        self.counters.read(&mut readings);
+        self.read_tasks(&mut readings);
+        self.read_capabilities(&mut readings);
+        self.read_workers(&mut readings);
+        self.store.measure(&mut readings);
+        readings.add(&metric::ATTEMPTS_OPEN, &[], self.attempts.len());
+        readings.add(&metric::TIMERS_PENDING, &[], self.timers.len());
+        readings.add(&metric::EVENTS_KEPT, &[], self.kept.len());
+        readings.add(&metric::BUS_CONNECTED, &[], self.bus.is_connected());
+        // There from the start, so that the first one that is dropped is seen as a rise.
+        readings.add(&metric::BUS_REJECTED, &["outgoing_full"], 0_u64);
+        for (reason, count) in self.bus.refused() {
+            readings.add(&metric::BUS_REJECTED, &[reason], count);
+        }
+        readings
+    }
+
+    fn read_tasks(&self, readings: &mut Readings) {
         let seen = self.look_around();
-        Figures {
-            tasks_accepted: counters.tasks_accepted,
-            tasks_finished: counters.tasks_finished.clone(),
-            attempts_started: counters.attempts_started,
-            attempts_finished: counters.attempts_finished.clone(),
-            replies: counters.replies.clone(),
-            tasks_active: self.residents.active() as u64,
-            steps_waiting: self.scheduler.waiting() as u64,
-            attempts_open: self.attempts.len() as u64,
-            workers: self.registry.sessions().count() as u64,
-            commits: counters.commits,
-            rows_committed: counters.rows_committed,
-            commit_seconds: counters.commit_seconds,
-            uncovered_steps: seen.uncovered,
-            reannounced: counters.reannounced,
-            messages_refused: self.bus.refused(),
-            breakers: self.breaker_figures(),
-            waits: seen.waits,
-            held_steps: seen.held,
-            tasks_paused: seen.paused,
-            workflows_paused: self.pauses.len() as u64,
-            children_open: seen.children,
-            children_waiting: self.nursery.len() as u64,
-            children_started: counters.children_started,
-            compensations_started: counters.compensations_started,
-            events_kept: self.kept.len() as u64,
+        let running = (self.residents.active() as u64).saturating_sub(seen.paused);
+        readings.add(&metric::TASKS_ACTIVE, &["running"], running);
+        readings.add(&metric::TASKS_ACTIVE, &["paused"], seen.paused);
+        readings.add(&metric::UNCOVERED_STEPS, &[], seen.uncovered);
+        for (wait, count) in seen.waits {
+            readings.add(&metric::STEPS_WAITING, &[wait], count);
+        }
+        readings.add(&metric::STEPS_HELD, &[], seen.held);
+        readings.add(&metric::WORKFLOWS_PAUSED, &[], self.pauses.len());
+        readings.add(&metric::CHILDREN_OPEN, &[], seen.children);
+        readings.add(&metric::CHILDREN_WAITING, &[], self.nursery.len());
+    }
+
+    /// What waits for each capability, for whom, and where its breaker stands. Capabilities beyond the cap are one.
+    fn read_capabilities(&self, readings: &mut Readings) {
+        let now = self.clock.now();
+        for (number, (target, (waiting, oldest))) in self.scheduler.backlog().into_iter().enumerate() {
+            let (namespace, system, capability) = (&target.namespace, &target.system, &target.capability);
+            let known = number < SERIES_MAX;
+            let labels = if known { [namespace.as_str(), system.as_str(), capability.as_str()] } else { [OTHER; 3] };
+            readings.add(&metric::BACKLOG, &labels, waiting);
+            readings.add(&metric::BACKLOG_OLDEST, &labels, oldest.map_or(Duration::ZERO, |since| now.since(since)).as_secs_f64());
+            let located = self.registry.system(namespace, system).is_some_and(|system| system.base_url.is_some());
+            let workers = self.registry.offering(namespace, system, capability).filter(|session| session.takes_work()).count();
+            if known && (workers > 0 || !located) {
+                readings.add(&metric::CAPABILITY_WORKERS, &labels, workers);
+            }
+        }
+        for breaker in self.breaker_figures() {
+            let labels = [breaker.target.namespace.as_str(), breaker.target.system.as_str(), breaker.target.capability.as_str()];
+            readings.add(&metric::BREAKER_STATE, &labels, breaker.state.as_figure());
+            readings.add(&metric::BREAKER_OPENED, &labels, breaker.opened);
+        }
+    }
+
+    fn read_workers(&self, readings: &mut Readings) {
+        let (uptime, lease) = (self.uptime(), self.settings.lease);
+        let mut systems: BTreeMap<(&Namespace, &SystemName), Fleet> = BTreeMap::new();
+        // Systems that have a worker no more show that they have none.
+        for (namespace, system, _) in self.registry.systems() {
+            systems.insert((namespace, system), Fleet::default());
+        }
+        for session in self.registry.sessions() {
+            let fleet = systems.entry((&session.key.namespace, &session.key.system)).or_default();
+            match (session.state, session.withheld) {
+                (SessionState::Active, None) => fleet.active += 1,
+                (SessionState::Active, Some(_)) => fleet.withheld += 1,
+                (SessionState::Draining | SessionState::Left, _) => fleet.draining += 1,
+            }
+            fleet.used += self.attempts.count_of(&session.key) as u64;
+            fleet.free += u64::from(session.available(uptime, lease));
+        }
+        for (number, ((namespace, system), fleet)) in systems.into_iter().enumerate() {
+            let (namespace, system) = if number < SERIES_MAX { (namespace.as_str(), system.as_str()) } else { (OTHER, OTHER) };
+            for (state, count) in [("active", fleet.active), ("draining", fleet.draining), ("withheld", fleet.withheld)] {
+                readings.add(&metric::WORKERS, &[namespace, system, state], count);
+            }
+            for (state, count) in [("used", fleet.used), ("free", fleet.free)] {
+                readings.add(&metric::WORKER_SLOTS, &[namespace, system, state], count);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use crate::port::bus::Call;
 use crate::port::egress::HttpCall;
 use crate::port::store::Batch;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tasker_registry::SessionKey;
 use tasker_registry::message::{Directive, ToWorker};
 
@@ -17,6 +18,8 @@ pub(super) struct Group {
     directives: BTreeMap<SessionKey, Vec<Directive>>,
     /// Everything else that waits.
     after: Vec<AfterCommit>,
+    /// How many replies were recorded, by when they had been received.
+    replies: Vec<(Duration, u64)>,
 }
 
 /// An effect that may only happen once its group is durable (P5).
@@ -31,6 +34,8 @@ pub(super) enum AfterCommit {
     Answer(Box<dyn FnOnce() + Send>),
     /// To whoever watches, and into the trace.
     Tell(Committed),
+    /// To nobody: replies that were received then are answered with what was sent before this.
+    Measure(Duration, u64),
 }
 
 impl Group {
@@ -44,6 +49,14 @@ impl Group {
             None => {
                 self.directives.insert(session.clone(), vec![directive]);
             }
+        }
+    }
+
+    /// Notes that a reply was recorded, which had been received then.
+    pub fn answers(&mut self, received_at: Duration) {
+        match self.replies.last_mut() {
+            Some((at, count)) if *at == received_at => *count += 1,
+            Some(_) | None => self.replies.push((received_at, 1)),
         }
     }
 
@@ -62,6 +75,7 @@ impl Group {
         let sends = self.directives.into_iter().map(|(key, directives)| {
             AfterCommit::Send(ToWorker { namespace: key.namespace, system: key.system, session: key.session, directives })
         });
-        sends.chain(self.after).collect()
+        let measures = self.replies.into_iter().map(|(at, count)| AfterCommit::Measure(at, count));
+        sends.chain(self.after).chain(measures).collect()
     }
 }

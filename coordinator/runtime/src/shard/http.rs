@@ -108,6 +108,7 @@ impl Shard {
             return false;
         }
         let Some(waiting) = self.scheduler.take(lane) else { return false };
+        self.note_wait(lane, &waiting);
         let assignment = Assignment { token: AttemptToken(self.chance.draw()), target: Target::Http, contract: None };
         let Some(resident) = self.residents.get_mut(waiting.task) else { return true };
         let decision = dispatch(&mut resident.task, waiting.step, &assignment, self.clock.now());

@@ -22,6 +22,7 @@ impl Shard {
             Inbound::HttpAnswered(answer) => self.take_http_answer(answer),
             Inbound::Reconnected => {
                 // Whatever was on the way may be gone; the next beats show what each worker holds.
+                self.counters.bus_reconnects += 1;
                 tracing::warn!("the bus was lost and has come back");
             }
         }
@@ -144,6 +145,7 @@ impl Shard {
         if beat.state == SessionState::Left {
             return self.forget_session(key, "left while it still held the attempt");
         }
+        self.note_beat(key);
         if !self.hear(key) {
             return;
         }
@@ -193,6 +195,7 @@ impl Shard {
         silent.extend(unknown.cloned().collect::<Vec<_>>());
         for key in silent {
             let carried = self.attempts.count_of(&key);
+            self.counters.worker_lost(&key.namespace, &key.system);
             tracing::warn!(namespace = %key.namespace, system = %key.system, session = %key.session, carried, "worker lost: silent for longer than its lease");
             self.forget_session(&key, "fell silent for longer than its lease");
         }
@@ -241,6 +244,9 @@ impl Shard {
     }
 
     fn acknowledge(&mut self, session: &SessionKey, attempt: AttemptKey, disposition: Acknowledgement) {
+        if disposition == Acknowledgement::Recorded {
+            self.group.answers(self.counters.received_at);
+        }
         self.counters.reply(match &disposition {
             Acknowledgement::Recorded => "recorded",
             Acknowledgement::Repeated => "repeated",

@@ -11,6 +11,7 @@ mod attempts;
 mod catalog;
 mod change;
 mod children;
+mod counters;
 mod deliver;
 mod effects;
 mod figures;
@@ -22,6 +23,7 @@ mod hearing;
 mod http;
 mod inbound;
 mod loading;
+mod measuring;
 mod outside;
 mod pauses;
 mod people;
@@ -52,8 +54,8 @@ use crate::trace::SpanSink;
 use attempts::{Attempts, TokenKey};
 use catalog::Catalog;
 use children::Nursery;
+use counters::Counters;
 use effects::Effects;
-use figures::Counters;
 use group::{AfterCommit, Group};
 use http::Manners;
 use outside::Kept;
@@ -190,6 +192,7 @@ impl Shard {
                 Some(internal) = loaded.recv() => self.take_internal(internal),
                 count = inbox.recv_many(&mut messages, INPUTS_PER_TURN), if roomy => {
                     if count == 0 { self.begin_drain(Duration::ZERO, None); }
+                    (self.counters.received_at, self.counters.inbox) = (self.uptime(), inbox.len());
                     for message in messages.drain(..) { self.take_message(message); }
                 }
                 count = commands.recv_many(&mut requests, INPUTS_PER_TURN), if answering => {
@@ -239,7 +242,8 @@ impl Shard {
                 Some(Reverse((due, _, _))) if *due <= now => {}
                 _ => break,
             }
-            let Some(Reverse((_, task, step))) = self.timers.pop() else { break };
+            let Some(Reverse((due, task, step))) = self.timers.pop() else { break };
+            self.counters.timer_lateness.observe_time(now.since(due));
             self.fire(task, step, now);
         }
     }
@@ -280,9 +284,9 @@ impl Shard {
             Err(stopping @ (CommitError::Fenced { .. } | CommitError::Unknown(_))) => return Err(stopping),
         }
         failpoint::pass(Failpoint::AfterCommitBeforeSend);
-        self.counters.commits += 1;
         self.counters.rows_committed += done.rows as u64;
-        self.counters.commit_seconds += done.since.elapsed().as_secs_f64();
+        self.counters.commit_rows.observe(done.rows as f64);
+        self.counters.commit.observe_time(done.since.elapsed());
         self.carry_out(done.after);
         failpoint::pass(Failpoint::AfterSend);
         Ok(())
@@ -290,10 +294,11 @@ impl Shard {
 
     /// Does what was waiting for a commit. The only place where anything leaves the process.
     fn carry_out(&mut self, effects: Vec<AfterCommit>) {
-        let mut messages = Vec::new();
+        let (mut messages, mut answered) = (Vec::new(), Vec::new());
         for effect in effects {
             match effect {
                 AfterCommit::Send(message) => messages.push(message),
+                AfterCommit::Measure(received_at, replies) => answered.push((received_at, replies)),
                 AfterCommit::Call(call) => self.bus.call(*call),
                 AfterCommit::CallHttp(call) => self.egress.call(*call),
                 AfterCommit::Answer(answer) => answer(),
@@ -306,6 +311,7 @@ impl Shard {
         if !messages.is_empty() {
             self.bus.send(messages);
         }
+        self.note_overhead(&answered);
     }
 
     fn begin_drain(&mut self, grace: Duration, answer: Option<oneshot::Sender<()>>) {

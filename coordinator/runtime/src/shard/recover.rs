@@ -3,8 +3,8 @@
 use super::attempts::{Attempts, Carrier, Open};
 use super::catalog::Catalog;
 use super::children::Nursery;
+use super::counters::Counters;
 use super::effects::Effects;
-use super::figures::Counters;
 use super::flow::DeclaredFlow;
 use super::group::Group;
 use super::http::Manners;

@@ -160,7 +160,6 @@ impl Shard {
         })?;
         self.last_task = id;
         self.residents.insert(Resident::new(task, 0, entry.lanes.clone()));
-        self.counters.tasks_accepted += 1;
         self.record(id, decision, None);
         self.settle_pause(id);
         Ok(Submitted { task: id, created: true, trace_id })

@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use sqlx::PgPool;
 use tasker_engine::{Namespace, TaskId};
 use tasker_runtime::port::store::{Batch, CommitError, History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, Store, TaskRow};
+use tasker_telemetry::reading::Readings;
 
 /// The oldest server that is tested and still maintained when this was written.
 pub const VERSION_MIN: u32 = 13;
@@ -64,6 +65,10 @@ impl Store for PostgresStore {
     /// Commits one small row on the writer's connection, so that a lost lease, a lost connection and a full disk are noticed before a task is.
     fn probe(&self) -> BoxFuture<'_, Result<(), ReadError>> {
         self.writer.probe().boxed()
+    }
+
+    fn measure(&self, readings: &mut Readings) {
+        self.writer.measure(readings);
     }
 
     fn describe(&self) -> String {

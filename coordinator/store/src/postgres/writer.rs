@@ -11,7 +11,7 @@ use tokio::sync::mpsc::Receiver;
 
 /// Starts the task. It ends when the store is closed or dropped.
 pub fn start(connection: PgConnection, ledger: Ledger) -> Handle {
-    let (handle, commands) = Handle::new();
+    let (handle, commands) = Handle::new(&ledger);
     tokio::spawn(run(connection, ledger, commands));
     handle
 }

@@ -21,6 +21,7 @@ use std::sync::Mutex;
 use std::thread::JoinHandle;
 use tasker_engine::{Namespace, TaskId};
 use tasker_runtime::port::store::{Batch, CommitError, History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, Store, TaskRow};
+use tasker_telemetry::reading::Readings;
 
 /// The first version without the bug that lets a reset of the write-ahead log damage it: as a number, and for people.
 pub const VERSION_MIN: (i32, &str) = (3_051_003, "3.51.3");
@@ -74,6 +75,10 @@ impl Store for SqliteStore {
     /// Commits one small row, so that a full disk and a file system that became read-only are noticed before a task is.
     fn probe(&self) -> BoxFuture<'_, Result<(), ReadError>> {
         self.writer.probe().boxed()
+    }
+
+    fn measure(&self, readings: &mut Readings) {
+        self.writer.measure(readings);
     }
 
     fn describe(&self) -> String {

@@ -6,6 +6,7 @@ use crate::row::{journal_columns, labels_text, timeout_millis, waiting_bits};
 use crate::writer::{Command, Failed, Handle, KeyInUse, Ledger};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tasker_runtime::port::store::{Batch, PauseChange, TaskRow};
 use tokio::sync::mpsc::Receiver;
 
@@ -15,7 +16,7 @@ const STATEMENTS_MAX: usize = 32;
 /// Starts the thread.
 pub fn start(connection: Connection, ledger: Ledger, checkpointer: Checkpointer) -> std::io::Result<(Handle, JoinHandle<()>)> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    let (handle, commands) = Handle::new();
+    let (handle, commands) = Handle::new(&ledger);
     let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || run(connection, ledger, checkpointer, commands))?;
     Ok((handle, thread))
 }
@@ -28,7 +29,9 @@ fn run(mut connection: Connection, mut ledger: Ledger, checkpointer: Checkpointe
         match command {
             Command::Commit(batch, answer) => {
                 let outcome = ledger.check(&batch).and_then(|()| {
-                    let written = write(&mut connection, &batch, ledger.epoch()).map_err(|failed| failed.full_if(is_full));
+                    let written = write(&mut connection, &batch, ledger.epoch())
+                        .map(|took| ledger.synced(took))
+                        .map_err(|failed| failed.full_if(is_full));
                     ledger.settle(batch, written)
                 });
                 let committed = outcome.is_ok();
@@ -63,8 +66,9 @@ fn is_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
-/// One batch, one transaction. Anything but `Ok` rolls it back, or leaves its outcome to recovery.
-fn write(connection: &mut Connection, batch: &Batch, epoch: i64) -> Result<(), Failed> {
+/// One batch, one transaction. Anything but `Ok` rolls it back, or leaves its outcome to recovery. Returns how long the database's own commit
+/// took, which is writing the log and waiting for the disk.
+fn write(connection: &mut Connection, batch: &Batch, epoch: i64) -> Result<Duration, Failed> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     check_lease(&transaction, epoch)?;
     append(&transaction, batch)?;
@@ -72,7 +76,9 @@ fn write(connection: &mut Connection, batch: &Batch, epoch: i64) -> Result<(), F
     outside(&transaction, batch)?;
     registry(&transaction, batch)?;
     project(&transaction, batch)?;
-    Ok(transaction.commit()?)
+    let began = Instant::now();
+    transaction.commit()?;
+    Ok(began.elapsed())
 }
 
 fn check_lease(transaction: &Transaction<'_>, epoch: i64) -> Result<(), Failed> {
