@@ -27,6 +27,9 @@ pub struct Configuration {
     pub http_listen: SocketAddr,
     pub subject_prefix: String,
     pub otlp_endpoint: Option<String>,
+    /// Where metrics are pushed; none: where traces go; `off`: nowhere.
+    pub otlp_metrics_endpoint: Option<String>,
+    pub otlp_metrics_period: Duration,
     pub log_level: String,
     pub heartbeat: Duration,
     pub lease: Duration,
@@ -74,6 +77,13 @@ const SETTINGS: &[Setting] = &[
     setting("http_listen", "TASKER_HTTP_LISTEN", Some("127.0.0.1:7420"), "address of the HTTP API"),
     setting("subject_prefix", "TASKER_SUBJECT_PREFIX", Some("tasker"), "first words of every subject"),
     setting("otlp_endpoint", "TASKER_OTLP_ENDPOINT", None, "where traces go, over OTLP/HTTP; absent: nowhere"),
+    setting(
+        "otlp_metrics_endpoint",
+        "TASKER_OTLP_METRICS_ENDPOINT",
+        None,
+        "where metrics are pushed, over OTLP/HTTP; absent: where traces go; off: nowhere",
+    ),
+    setting("otlp_metrics_period", "TASKER_OTLP_METRICS_PERIOD", Some("15s"), "how often metrics are pushed, 1s to 10m"),
     setting("log_level", "TASKER_LOG_LEVEL", Some("info"), "error, warn, info, debug, or a filter"),
     setting("heartbeat", "TASKER_HEARTBEAT", Some("1s"), "how often workers beat, 100ms to 60s"),
     setting("lease", "TASKER_LEASE", Some("5s"), "how long a worker may be silent, at least three heartbeats"),
@@ -119,6 +129,8 @@ impl Configuration {
             http_listen: parse(layers, "http_listen", "an address such as 127.0.0.1:7420", |text| text.parse().ok())?,
             subject_prefix: required("subject_prefix")?,
             otlp_endpoint: text("otlp_endpoint"),
+            otlp_metrics_endpoint: text("otlp_metrics_endpoint"),
+            otlp_metrics_period: parse(layers, "otlp_metrics_period", "a duration such as 15s", tasker_manifest::parse_duration)?,
             log_level: required("log_level")?,
             heartbeat: parse(layers, "heartbeat", "a duration such as 1s", tasker_manifest::parse_duration)?,
             lease: parse(layers, "lease", "a duration such as 5s", tasker_manifest::parse_duration)?,
@@ -145,6 +157,9 @@ impl Configuration {
                 self.lease,
                 self.heartbeat
             );
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(600)).contains(&self.otlp_metrics_period) {
+            bail!("[config.out_of_range]: otlp_metrics_period is {:?}; give 1s to 10m", self.otlp_metrics_period);
         }
         if self.drain_timeout > Duration::from_secs(600) {
             bail!("[config.out_of_range]: drain_timeout is {:?}; give at most 10m", self.drain_timeout);
@@ -353,6 +368,7 @@ mod tests {
             ("nats_listen", "0.0.0.0:7422", "config.unsafe"),
             ("active_tasks_max", "0", "config.malformed"),
             ("gate", "open", "config.malformed"),
+            ("otlp_metrics_period", "10ms", "config.out_of_range"),
             ("public_url", "tasker.example.com", "config.out_of_range"),
             ("egress.allow", "10.0.0.1/8", "config.out_of_range"),
             ("egress.allow", "127.0.0.1, http://x", "config.out_of_range"),

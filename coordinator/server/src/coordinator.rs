@@ -2,7 +2,7 @@
 
 use crate::args::{Dev, Server};
 use crate::configuration::{Configuration, PublicUrl};
-use crate::{logging, spans};
+use crate::{logging, push, spans};
 use anyhow::Context;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -64,6 +64,8 @@ pub async fn dev(dev: Dev) -> anyhow::Result<ExitCode> {
         http_listen: loopback(dev.http_port),
         subject_prefix: "tasker".into(),
         otlp_endpoint: dev.otlp_endpoint.clone(),
+        otlp_metrics_endpoint: None,
+        otlp_metrics_period: Duration::from_secs(15),
         log_level: dev.log_level,
         heartbeat: Duration::from_secs(1),
         lease: Duration::from_secs(5),
@@ -108,6 +110,7 @@ struct Coordinator {
     stop_http: oneshot::Sender<()>,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
     exporter: Option<spans::Exporter>,
+    push: Option<push::Push>,
 }
 
 impl Coordinator {
@@ -146,7 +149,7 @@ impl Coordinator {
         let egress = open_egress(configuration, &*store, http, inbox).await?;
         let (sink, exporter) = spans::start(configuration.otlp_endpoint.as_deref(), &name)?;
         let settings = Settings {
-            name,
+            name: name.clone(),
             heartbeat: configuration.heartbeat,
             lease: configuration.lease,
             active_tasks_max: configuration.active_tasks_max,
@@ -158,16 +161,18 @@ impl Coordinator {
             .await
             .map_err(|error| coded("store.recovery_failed", error))?;
         let (stop_http, stopped) = oneshot::channel::<()>();
-        let router = tasker_api::router(running.operations.clone(), tasker_api::Options::default());
+        let (router, measurements) = tasker_api::measured(running.operations.clone(), tasker_api::Options::default());
+        let metrics_endpoint = configuration.otlp_metrics_endpoint.as_ref().or(configuration.otlp_endpoint.as_ref());
+        let push = push::start(metrics_endpoint.map(String::as_str), configuration.otlp_metrics_period, &name, measurements)?;
         let served = tokio::spawn(tasker_api::serve(listener, router, async move {
             let _ = stopped.await;
         }));
-        Ok(Self { running, http, bus_address, stop_http, served, exporter })
+        Ok(Self { running, http, bus_address, stop_http, served, exporter, push })
     }
 
     /// Runs until a signal or a failed commit, then stops in order.
     async fn until_stopped(self, drain: Duration) -> anyhow::Result<ExitCode> {
-        let Self { running, stop_http, served, exporter, .. } = self;
+        let Self { running, stop_http, served, exporter, push, .. } = self;
         let Running { operations, mut ended } = running;
         let outcome = tokio::select! {
             outcome = &mut ended => Some(outcome),
@@ -185,7 +190,13 @@ impl Coordinator {
                 eprintln!("error[store.commit_failed]: {reason}\n  help: start again; everything that was acknowledged is in the database");
                 ExitCode::from(9)
             }
-            None => stop(&operations, &mut ended, drain).await,
+            None => {
+                if let Some(push) = push {
+                    // While the loop can still say what it has counted; a receiver that hangs does not hold the stop up.
+                    let _ = tokio::time::timeout(Duration::from_secs(2), push.finish()).await;
+                }
+                stop(&operations, &mut ended, drain).await
+            }
         };
         drop(operations);
         let _ = stop_http.send(());

@@ -16,6 +16,7 @@ mod check;
 mod configuration;
 mod coordinator;
 mod logging;
+mod push;
 mod spans;
 
 use args::{Cli, ConfigCommand, DebugCommand, TopCommand};
