@@ -112,6 +112,8 @@ impl Shard {
         }
         for (number, ((namespace, system), fleet)) in systems.into_iter().enumerate() {
             let (namespace, system) = if number < SERIES_MAX { (namespace.as_str(), system.as_str()) } else { (OTHER, OTHER) };
+            // There from the start, so that the first one that is lost is seen as a rise.
+            readings.add(&metric::WORKERS_LOST, &[namespace, system], 0_u64);
             for (state, count) in [("active", fleet.active), ("draining", fleet.draining), ("withheld", fleet.withheld)] {
                 readings.add(&metric::WORKERS, &[namespace, system, state], count);
             }
