@@ -4,7 +4,7 @@ use super::Shard;
 use super::resident::Resident;
 use crate::port::store::{Batch, ForgetKeys, Sequence, TaskRow, WaitingFor};
 use crate::settings::SWEEP_ROWS_MAX;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tasker_engine::TaskId;
 
@@ -12,12 +12,18 @@ use tasker_engine::TaskId;
 #[derive(Default)]
 pub(super) struct Projection {
     dirty: BTreeSet<TaskId>,
-    /// What the sweep that runs has still to write, and up to where the journal will then be reflected.
-    sweep: VecDeque<TaskId>,
+    /// What the sweep that runs has still to write, and up to where the journal will then be reflected. A set, because every finished task
+    /// is looked up in it before it leaves memory.
+    sweep: BTreeSet<TaskId>,
     mark: Sequence,
+    /// Rows in each piece of the sweep that runs.
+    piece: usize,
     swept_at: Duration,
     keys_forgotten_at: Duration,
 }
+
+/// A sweep is written in about so many pieces, one at each tick: fewer than ticks between two sweeps.
+const SWEEP_PIECES: usize = 8;
 
 /// How often old idempotency keys are deleted.
 const FORGET_KEYS_EVERY: Duration = Duration::from_secs(600);
@@ -41,11 +47,13 @@ impl Shard {
             if self.projection.dirty.is_empty() || uptime.saturating_sub(self.projection.swept_at) < self.settings.sweep {
                 return;
             }
-            self.projection.sweep = std::mem::take(&mut self.projection.dirty).into_iter().collect();
+            self.projection.sweep = std::mem::take(&mut self.projection.dirty);
+            // However much has changed, a sweep ends before the next is due: otherwise finished tasks would pile up in memory under load.
+            self.projection.piece = SWEEP_ROWS_MAX.max(self.projection.sweep.len().div_ceil(SWEEP_PIECES));
             self.projection.mark = self.last;
             self.projection.swept_at = uptime;
         }
-        self.sweep_piece(SWEEP_ROWS_MAX);
+        self.sweep_piece(self.projection.piece);
         if uptime.saturating_sub(self.projection.keys_forgotten_at) > FORGET_KEYS_EVERY {
             self.projection.keys_forgotten_at = uptime;
             let keep = i64::try_from(self.settings.keep_keys.as_millis()).unwrap_or(i64::MAX);
@@ -58,15 +66,21 @@ impl Shard {
     }
 
     fn sweep_piece(&mut self, most: usize) {
+        // A sweep names a task once, so only what an earlier sweep left in this group can be there already.
+        let earlier = std::mem::take(&mut self.group.batch.tasks);
+        let mut written = BTreeSet::new();
         for _ in 0..most {
-            let Some(id) = self.projection.sweep.pop_front() else { break };
+            let Some(id) = self.projection.sweep.pop_first() else { break };
             // A row that is changed again before this commit is written as it then stands, and once more by the next sweep.
             if let Some(resident) = self.residents.get(id) {
-                let row = row_of(resident);
-                self.group.batch.tasks.retain(|known| known.id != id);
-                self.group.batch.tasks.push(row);
+                self.group.batch.tasks.push(row_of(resident));
+                if !earlier.is_empty() {
+                    written.insert(id);
+                }
             }
         }
+        let kept = earlier.into_iter().filter(|row| !written.contains(&row.id));
+        self.group.batch.tasks.extend(kept);
         if self.projection.sweep.is_empty() {
             self.group.batch.projected_to = Some(self.projection.mark);
         }
