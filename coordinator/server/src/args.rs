@@ -1,5 +1,6 @@
 //! The command line of the parts that do not go through the API.
 
+use crate::bench::given::{Bench, BenchWorker};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -27,60 +28,12 @@ pub enum TopCommand {
     #[command(subcommand)]
     Debug(DebugCommand),
     /// Measure throughput, overhead and cost per step on this machine
-    Bench(Bench),
+    Bench(Box<Bench>),
     /// A worker of the benchmark
     #[command(hide = true)]
     BenchWorker(BenchWorker),
     #[command(flatten)]
     Ask(tasker_cli::Command),
-}
-
-/// `tasker bench`.
-#[derive(Args)]
-#[command(
-    after_help = "Starts a coordinator, workers and load as processes of their own. Durability is never turned off.\nUse a release build for figures that mean something.\n\nExample:\n  tasker bench --workflow linear:4 --tasks 20000 --in-flight 2000\n  tasker bench --workflow fanout:1000 --tasks 20 -o json\n  tasker bench --rate 250                                     open loop: 250 tasks/s, for the overhead at that load"
-)]
-pub struct Bench {
-    /// Shape of the workflow: linear:N, diamond:N, fanout:N
-    #[arg(long, default_value = "linear:4", value_name = "SHAPE")]
-    pub workflow: String,
-    /// How many tasks
-    #[arg(long, default_value_t = 5_000, value_name = "N", value_parser = clap::value_parser!(usize))]
-    pub tasks: usize,
-    /// About how many may be in flight at once
-    #[arg(long, default_value_t = 1_000, value_name = "M")]
-    pub in_flight: usize,
-    /// Tasks per second, instead of as fast as it goes
-    #[arg(long, value_name = "R")]
-    pub rate: Option<f64>,
-    /// Bytes of input and of each result
-    #[arg(long, default_value_t = 256, value_name = "BYTES")]
-    pub payload: usize,
-    /// Worker processes
-    #[arg(long, default_value_t = 1, value_name = "W")]
-    pub workers: usize,
-    /// Slots of each worker
-    #[arg(long, default_value_t = 256, value_name = "SLOTS")]
-    pub slots: usize,
-    /// Database: sqlite:PATH or postgres://…; without it a throw-away SQLite database
-    #[arg(long, value_name = "URL")]
-    pub database_url: Option<String>,
-    /// NATS server; without it the embedded listener
-    #[arg(long, value_name = "URL")]
-    pub nats_url: Option<String>,
-}
-
-/// `tasker bench-worker`, started by `tasker bench`.
-#[derive(Args)]
-pub struct BenchWorker {
-    #[arg(long)]
-    pub nats_url: String,
-    #[arg(long)]
-    pub slots: usize,
-    #[arg(long)]
-    pub payload: usize,
-    #[arg(long)]
-    pub samples: PathBuf,
 }
 
 /// `tasker dev`.

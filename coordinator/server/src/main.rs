@@ -48,7 +48,7 @@ async fn run(cli: Cli) -> ExitCode {
         TopCommand::Debug(DebugCommand::Ask(question)) => {
             return tasker_cli::run_as(Cli::command(), tasker_cli::Command::Debug(question), cli.global).await;
         }
-        TopCommand::Bench(given) => bench::run(given, cli.global.output).await,
+        TopCommand::Bench(given) => bench::run(*given, cli.global.output).await,
         TopCommand::BenchWorker(given) => bench::worker::run(given).await,
         TopCommand::Ask(command) => return tasker_cli::run_as(Cli::command(), command, cli.global).await,
     };

@@ -1,119 +1,80 @@
 //! `tasker bench`: starts a coordinator, workers and load as processes of their own, and measures from stored and carried timestamps.
 //!
-//! Nothing is polled: the time between a result and its successor's start is carried by the results themselves, and throughput is taken
-//! from what the journal says. Durability is the coordinator's own, always on.
+//! Nothing is polled while something is measured: the time between a result and its successor's start is carried by the results themselves,
+//! throughput is taken from what the journal says, and processor time and memory are the kernel's figures. Durability is the coordinator's
+//! own, on unless `--without-durability` asks otherwise.
+//!
+//! Start reading at [`run`]; [`stage`] has the processes, [`measure`] one run of the load, [`scenarios`] what is built from it.
 
+mod clock;
+mod database;
+pub mod given;
+mod history;
 mod load;
+mod machine;
+mod measure;
+mod nats;
 mod process;
+mod programs;
+mod progress;
 mod report;
+mod samples;
+mod scenarios;
 mod shape;
+mod stage;
 pub mod worker;
 
-use crate::args::Bench;
-use anyhow::{Context, bail};
-use process::Child;
+use anyhow::Context;
+use given::Bench;
+use serde_json::{Value, json};
 use shape::Shape;
+use stage::Stage;
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
-use tasker_engine::event::Event;
-use tasker_runtime::port::store::Store;
 
-/// How long the coordinator may take to be ready.
-const READY_WITHIN: Duration = Duration::from_secs(20);
-/// How long everything may take to finish after the last submission.
-const FINISH_WITHIN: Duration = Duration::from_secs(120);
-
-/// Runs the benchmark and prints what it measured.
+/// Runs the benchmark and prints what it measured. An interrupt stops and removes everything that was started.
 pub async fn run(given: Bench, output: tasker_cli::Format) -> anyhow::Result<ExitCode> {
     let shape: Shape = given.workflow.parse().map_err(|problem: String| anyhow::anyhow!("[bench.workflow_malformed]: {problem}"))?;
-    let directory = tempfile::Builder::new().prefix("tasker-bench-").tempdir().context("[data.unwritable]: no temporary directory")?;
-    let database = match &given.database_url {
-        Some(url) => url.clone(),
-        None => format!("sqlite:{}", directory.path().join("bench.db").display()),
-    };
-    let http = free_address()?;
-    let embedded = free_address()?;
-    let program = std::env::current_exe().context("[bench.failed]: the program's own path is unknown")?;
-    let mut server = vec!["server", "--database-url", &database, "--http-listen", &http, "--log-level", "warn"];
-    match &given.nats_url {
-        Some(url) => server.extend(["--nats-url", url]),
-        None => server.extend(["--nats-listen", &embedded]),
+    let measured = measure(&given, shape);
+    tokio::select! {
+        report = measured => report::print(&report?, output),
+        () = crate::coordinator::signal() => anyhow::bail!("[bench.failed]: interrupted; nothing was measured"),
     }
-    let mut coordinator = Child::start(&program, &server, "coordinator", directory.path())?;
-    let nats = given.nats_url.clone().unwrap_or_else(|| format!("nats://{embedded}"));
-    let client = load::Client::new(&format!("http://{http}"))?;
-    client.until_ready(READY_WITHIN, &mut coordinator).await?;
-    let workflow = client.apply(&shape.manifest(given.payload)).await?;
-    let slots = given.slots.to_string();
-    let payload = given.payload.to_string();
-    let mut workers = Vec::new();
-    for number in 0..given.workers {
-        let samples = samples_file(directory.path(), number);
-        let samples = samples.to_str().context("[bench.failed]: the temporary directory is not UTF-8")?.to_owned();
-        let arguments = ["bench-worker", "--nats-url", &nats, "--slots", &slots, "--payload", &payload, "--samples", &samples];
-        workers.push(Child::start(&program, &arguments, &format!("worker-{number}"), directory.path())?);
-    }
-    client.until_workers(given.workers, READY_WITHIN).await?;
-    let before = (coordinator.usage()?, workers.iter().map(Child::usage).collect::<Result<Vec<_>, _>>()?);
-    let ids = client.submit_all(&workflow, &given, FINISH_WITHIN).await?;
-    let after = (coordinator.usage()?, workers.iter().map(Child::usage).collect::<Result<Vec<_>, _>>()?);
-    for worker in &mut workers {
-        worker.stop().await?;
-    }
-    let durability = client.store_line().await?;
-    coordinator.stop().await?;
-    let store = tasker_store::open(&database, tasker_store::Options::new("tasker bench"))
-        .await
-        .map_err(|error| anyhow::anyhow!("[{}]: {error}", error.code()))?;
-    let span = measured_span(&*store, &ids).await?;
-    store.close().await;
-    let mut samples = Vec::new();
-    for number in 0..given.workers {
-        samples.extend(worker::read_samples(&samples_file(directory.path(), number))?);
-    }
-    let steps = ids.len() * shape.steps();
-    let report = report::Report::new(&given, &shape, ids.len(), steps, span, samples, &before, &after, durability);
-    report.print(output);
     Ok(ExitCode::SUCCESS)
 }
 
-fn samples_file(directory: &Path, number: usize) -> std::path::PathBuf {
-    directory.join(format!("samples-{number}"))
+async fn measure(given: &Bench, shape: Shape) -> anyhow::Result<Value> {
+    if given.without_durability {
+        eprintln!(
+            "warning: --without-durability: the database is in memory, and a power cut would lose everything; these figures only compare"
+        );
+    }
+    let machine = machine::facts();
+    let stage = Stage::set(given).await?;
+    let place = json!({
+        "durable": !given.without_durability,
+        "database": stage.database_name(),
+        "bus": stage.bus_name(),
+        "machine": machine,
+        "build": if cfg!(debug_assertions) { "debug: figures are lower than a release build's" } else { "release" },
+    });
+    let report = if let Some(steps) = given.history {
+        scenarios::history(stage, given, shape, steps as usize).await
+    } else if let Some(tasks) = given.waiting {
+        scenarios::waiting(stage, given, shape, tasks as usize).await
+    } else if let Some(tasks) = given.restart {
+        scenarios::restart(stage, given, shape, tasks as usize).await
+    } else if let Some(seconds) = given.idle {
+        scenarios::idle(stage, seconds).await
+    } else {
+        scenarios::throughput(stage, given, shape).await
+    };
+    let (mut report, Value::Object(place)) = (report?, place) else { unreachable!("it was made above") };
+    report.as_object_mut().context("[bench.failed]: a report is an object")?.extend(place);
+    Ok(report)
 }
 
 /// An address that nobody uses now.
 fn free_address() -> anyhow::Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
-}
-
-/// From the first acceptance to the last end, as the journal has it; every task must have succeeded.
-async fn measured_span(store: &dyn Store, ids: &[String]) -> anyhow::Result<Duration> {
-    let (mut first, mut last, mut succeeded, mut after) = (i64::MAX, i64::MIN, 0, 0);
-    let wanted: std::collections::HashSet<&str> = ids.iter().map(String::as_str).collect();
-    loop {
-        let rows = store.journal(after, 5_000).await.context("[store.unreadable]")?;
-        let Some(newest) = rows.last() else { break };
-        after = newest.sequence;
-        for row in rows {
-            if !wanted.contains(row.entry.task.to_string().as_str()) {
-                continue;
-            }
-            for event in &row.entry.events {
-                match event {
-                    Event::TaskAccepted(_) => first = first.min(row.entry.at.as_millis()),
-                    Event::TaskSucceeded { .. } => {
-                        last = last.max(row.entry.at.as_millis());
-                        succeeded += 1;
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-    if succeeded != ids.len() {
-        bail!("[bench.failed]: {succeeded} of {} tasks succeeded; the figures would mean nothing", ids.len());
-    }
-    Ok(Duration::from_millis(u64::try_from(last - first).unwrap_or(0).max(1)))
+    Ok(TcpListener::bind("127.0.0.1:0").context("[bench.failed]: no free port")?.local_addr()?.to_string())
 }

@@ -1,105 +1,167 @@
-//! What was measured.
+//! What was measured, for people and for programs.
 
-use super::process::Usage;
-use super::shape::Shape;
-use crate::args::Bench;
-use serde_json::{Value, json};
-use std::time::Duration;
+use serde_json::Value;
+use std::fmt::Write;
 
-/// Every figure, ready to be printed.
-pub struct Report(Value);
-
-impl Report {
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        given: &Bench,
-        shape: &Shape,
-        tasks: usize,
-        steps: usize,
-        span: Duration,
-        mut samples: Vec<u32>,
-        before: &(Usage, Vec<Usage>),
-        after: &(Usage, Vec<Usage>),
-        durability: String,
-    ) -> Self {
-        samples.sort_unstable();
-        let percentile = |share: f64| {
-            let place = ((samples.len() as f64 * share) as usize).min(samples.len().saturating_sub(1));
-            samples.get(place).map_or(0.0, |micros| f64::from(*micros) / 1_000.0)
-        };
-        let seconds = span.as_secs_f64();
-        let cpu = |before: &Usage, after: &Usage| (after.cpu - before.cpu).as_secs_f64() * 1e6 / steps as f64;
-        let coordinator = cpu(&before.0, &after.0);
-        let workers: f64 = before.1.iter().zip(&after.1).map(|(before, after)| cpu(before, after)).sum();
-        let machine = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = machine
-            .lines()
-            .find_map(|line| line.strip_prefix("model name"))
-            .map_or("unknown", |line| line.trim_start_matches([' ', '\t', ':']));
-        Self(json!({
-            "workflow": given.workflow,
-            "tasks": tasks,
-            "steps": steps,
-            "steps_per_task": shape.steps(),
-            "payload_bytes": given.payload,
-            "workers": given.workers,
-            "slots": given.slots,
-            "in_flight": given.in_flight,
-            "rate": given.rate,
-            "seconds": seconds,
-            "tasks_per_second": tasks as f64 / seconds,
-            "steps_per_second": steps as f64 / seconds,
-            "step_overhead_ms": {
-                "p50": percentile(0.50), "p90": percentile(0.90), "p99": percentile(0.99), "p999": percentile(0.999),
-                "samples": samples.len(),
-            },
-            "cpu_us_per_step": { "coordinator": coordinator, "workers": workers },
-            "resident_bytes": after.0.resident_bytes,
-            "bytes_written_per_step": (after.0.written_bytes - before.0.written_bytes) as f64 / steps as f64,
-            "durability": durability,
-            "bus": given.nats_url.as_deref().unwrap_or("embedded listener"),
-            "machine": { "cpu": model, "cores": std::thread::available_parallelism().map_or(0, usize::from) },
-            "build": if cfg!(debug_assertions) { "debug: figures are lower than a release build's" } else { "release" },
-        }))
-    }
-
-    pub fn print(&self, output: tasker_cli::Format) {
-        let report = &self.0;
-        if !matches!(output, tasker_cli::Format::Table) {
-            out!("{report:#}");
-            return;
-        }
-        let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap_or(0.0);
-        let text = |pointer: &str| report.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
-        out!(
-            "{} tasks of {} in {:.2} s, {} B payload, {} worker(s) with {} slots",
-            report["tasks"],
-            text("/workflow"),
-            number("/seconds"),
-            report["payload_bytes"],
-            report["workers"],
-            report["slots"]
-        );
-        out!("  throughput      {:>10.0} tasks/s   {:>10.0} steps/s", number("/tasks_per_second"), number("/steps_per_second"));
-        out!(
-            "  step overhead   p50 {:.2} ms   p90 {:.2} ms   p99 {:.2} ms   p99.9 {:.2} ms",
-            number("/step_overhead_ms/p50"),
-            number("/step_overhead_ms/p90"),
-            number("/step_overhead_ms/p99"),
-            number("/step_overhead_ms/p999")
-        );
-        out!(
-            "  cpu per step    coordinator {:.0} µs   workers {:.0} µs",
-            number("/cpu_us_per_step/coordinator"),
-            number("/cpu_us_per_step/workers")
-        );
-        out!(
-            "  coordinator     {:.0} MB resident   {:.0} B written per step",
-            number("/resident_bytes") / 1e6,
-            number("/bytes_written_per_step")
-        );
-        out!("  durability      {}", text("/durability"));
-        out!("  bus             {}", text("/bus"));
-        out!("  machine         {} × {}   build {}", report["machine"]["cores"], text("/machine/cpu"), text("/build"));
+/// Prints a report.
+pub fn print(report: &Value, output: tasker_cli::Format) {
+    match output {
+        tasker_cli::Format::Table => out!("{}", text(report)),
+        _ => out!("{report:#}"),
     }
 }
+
+/// The report as a table.
+fn text(report: &Value) -> String {
+    let mut text = String::new();
+    if report["durable"] == false {
+        text.push_str("NOT DURABLE: the database is in memory, by --without-durability. These figures compare; they promise nothing.\n");
+    }
+    match report["scenario"].as_str().unwrap_or_default() {
+        "throughput" => throughput(&mut text, report),
+        "history" => {
+            let _ = writeln!(text, "{} stored steps, written in {} s", report["stored_steps"], number(report, "/stored_in_seconds", 1));
+            beside(&mut text, report, "empty database", "/before", "behind them", "/after");
+        }
+        "waiting" => {
+            let _ =
+                writeln!(text, "{} tasks that sleep, accepted in {} s", report["waiting_tasks"], number(report, "/accepted_in_seconds", 1));
+            let _ = writeln!(
+                text,
+                "  coordinator     {} MB before   {} MB with them   {} B for each",
+                megabytes(report, "/resident_bytes_before"),
+                megabytes(report, "/resident_bytes_waiting"),
+                number(report, "/resident_bytes_per_task", 0)
+            );
+            beside(&mut text, report, "none waiting", "/before", "beside them", "/after");
+        }
+        "restart" => restart(&mut text, report),
+        "idle" => {
+            let _ = writeln!(text, "{} s with one worker and nothing to do", number(report, "/seconds", 0));
+            let _ = writeln!(
+                text,
+                "  coordinator     {} % of a core   {} MB resident",
+                number(report, "/cpu_percent_of_a_core", 2),
+                megabytes(report, "/resident_bytes")
+            );
+        }
+        other => {
+            let _ = writeln!(text, "{other}: {report:#}");
+        }
+    }
+    place(&mut text, report);
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn throughput(text: &mut String, report: &Value) {
+    let _ = writeln!(
+        text,
+        "{} tasks of {} in {} s, {} B payload, {} {} worker(s) with {} slots",
+        report["tasks"],
+        word(report, "/workflow"),
+        number(report, "/seconds", 2),
+        report["payload_bytes"],
+        report["workers"],
+        word(report, "/worker_language"),
+        report["slots"]
+    );
+    let _ = writeln!(
+        text,
+        "  throughput      {} tasks/s   {} steps/s",
+        number(report, "/tasks_per_second", 0),
+        number(report, "/steps_per_second", 0)
+    );
+    percentiles(text, "step overhead   ", report, "/step_overhead_ms");
+    let without = "/dispatch_without_commit_ms_p50";
+    if !report.pointer(without).is_none_or(Value::is_null) {
+        let (commit, dispatch) = (number(report, "/commit_ms_mean", 2), number(report, without, 2));
+        let _ = writeln!(text, "  of that         commit {commit} ms (mean)   the rest {dispatch} ms (p50)");
+    }
+    if report["api_reads"].is_object() {
+        percentiles(text, "API reads       ", report, "/api_reads/took_ms");
+    }
+    let mut parts = Vec::new();
+    for (name, used) in report["cpu_us_per_step"].as_object().into_iter().flatten() {
+        if let Some(used) = used.as_f64() {
+            parts.push(format!("{name} {used:.0} µs"));
+        }
+    }
+    let _ = writeln!(text, "  cpu per step    {}", parts.join("   "));
+    let _ = writeln!(
+        text,
+        "  coordinator     {} MB resident   {} B written per step",
+        megabytes(report, "/resident_bytes"),
+        number(report, "/bytes_written_per_step", 0)
+    );
+}
+
+fn beside(text: &mut String, report: &Value, before: &str, at_before: &str, after: &str, at_after: &str) {
+    for (name, at) in [(before, at_before), (after, at_after)] {
+        let (steps, cpu) =
+            (number(report, &format!("{at}/steps_per_second"), 0), number(report, &format!("{at}/cpu_us_per_step/coordinator"), 0));
+        let overhead = number(report, &format!("{at}/step_overhead_ms/p99"), 2);
+        let _ = writeln!(text, "  {name:<16}{steps} steps/s   coordinator {cpu} µs per step   overhead p99 {overhead} ms");
+    }
+    let _ = writeln!(
+        text,
+        "  that is         {} % of the throughput   {} % of the processor time per step",
+        percent(report, "/throughput_ratio"),
+        percent(report, "/cpu_ratio")
+    );
+}
+
+fn restart(text: &mut String, report: &Value) {
+    let _ = writeln!(text, "{} active tasks, killed, and started again", report["active_tasks"]);
+    let _ = writeln!(
+        text,
+        "  from the start  ready after {} s   first step at a worker after {} s",
+        number(report, "/ready_after_seconds", 2),
+        number(report, "/dispatching_after_seconds", 2)
+    );
+    let _ = writeln!(
+        text,
+        "  coordinator     {} MB resident   {} s of processor time until ready",
+        megabytes(report, "/resident_bytes"),
+        number(report, "/cpu_seconds_until_ready", 2)
+    );
+}
+
+fn place(text: &mut String, report: &Value) {
+    let _ = writeln!(text, "  durability      {}", word(report, "/durability"));
+    let _ = writeln!(text, "  database        {}   bus {}", word(report, "/database"), word(report, "/bus"));
+    let _ = writeln!(
+        text,
+        "  machine         {} × {}   Linux {}   load before {}   build {}",
+        report["machine"]["cores"],
+        word(report, "/machine/cpu"),
+        word(report, "/machine/kernel"),
+        number(report, "/machine/load_before", 1),
+        word(report, "/build")
+    );
+}
+
+fn percentiles(text: &mut String, name: &str, report: &Value, at: &str) {
+    let parts = [("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("p99.9", "p999")];
+    let parts = parts.map(|(shown, key)| format!("{shown} {} ms", number(report, &format!("{at}/{key}"), 2)));
+    let _ = writeln!(text, "  {name}{}", parts.join("   "));
+}
+
+fn number(report: &Value, at: &str, digits: usize) -> String {
+    report.pointer(at).and_then(Value::as_f64).map_or_else(|| "–".to_owned(), |number| format!("{number:.digits$}"))
+}
+
+fn megabytes(report: &Value, at: &str) -> String {
+    report.pointer(at).and_then(Value::as_f64).map_or_else(|| "–".to_owned(), |bytes| format!("{:.1}", bytes / 1e6))
+}
+
+fn percent(report: &Value, at: &str) -> String {
+    report.pointer(at).and_then(Value::as_f64).map_or_else(|| "–".to_owned(), |ratio| format!("{:.0}", ratio * 100.0))
+}
+
+fn word<'r>(report: &'r Value, at: &str) -> &'r str {
+    report.pointer(at).and_then(Value::as_str).unwrap_or("unknown")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,16 @@
-//! The worker of the benchmark: does nothing, but notes how long after its predecessors' results it was started.
+//! The Rust worker of the benchmark: does nothing, but notes how long after its predecessors' results it was started.
 //!
 //! Each result carries the instant at which its handler ended; the successor subtracts it from the instant at which it starts. Both are
-//! the machine's wall clock, so the figure is true across processes of one machine.
+//! the machine's monotonic clock, so the figure is true across processes of one machine. `workers/` has the same in other languages.
 
-use crate::args::BenchWorker;
+use super::clock::monotonic_us;
+use super::given::BenchWorker;
+use super::samples::Samples;
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 use tasker_worker::{Context, StepError, Worker};
 
 /// What every step gives.
@@ -20,24 +22,26 @@ struct Done {
 
 /// Runs until it is asked to stop, then writes its samples.
 pub async fn run(given: BenchWorker) -> anyhow::Result<ExitCode> {
-    let samples: Arc<Mutex<Vec<u32>>> = Arc::default();
+    let samples: Arc<Mutex<Samples>> = Arc::default();
     let (noted, pad) = (samples.clone(), "x".repeat(given.payload));
     let noop = move |_: Value, context: Context| {
         let (noted, pad) = (noted.clone(), pad.clone());
         async move {
-            let started = now_us();
-            if let Some(known) = latest(&context) {
-                let waited = u32::try_from(started.saturating_sub(known)).unwrap_or(u32::MAX);
-                noted.lock().unwrap_or_else(PoisonError::into_inner).push(waited);
+            let started = monotonic_us();
+            let known = latest(&context);
+            {
+                let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+                noted.first_start_us.get_or_insert(started);
+                noted.waited_us.extend(known.map(|known| u32::try_from(started.saturating_sub(known)).unwrap_or(u32::MAX)));
             }
-            let done = serde_json::to_value(Done { ended_at_us: now_us(), pad })
+            let done = serde_json::to_value(Done { ended_at_us: monotonic_us(), pad })
                 .map_err(|error| StepError::permanent("bench", error.to_string()))?;
             Ok::<Value, StepError>(done)
         }
     };
     Worker::new("bench").nats_url(given.nats_url).slots(given.slots).step("bench.noop", noop).run().await?;
-    let bytes: Vec<u8> = samples.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|sample| sample.to_le_bytes()).collect();
-    std::fs::write(&given.samples, bytes)?;
+    let samples = samples.lock().unwrap_or_else(PoisonError::into_inner);
+    samples.write(&given.samples).with_context(|| format!("[bench.failed]: {}", given.samples.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -48,15 +52,4 @@ fn latest(context: &Context) -> Option<u64> {
         Some(done.ended_at_us)
     });
     ends.max()
-}
-
-fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The samples of one worker, in microseconds.
-pub fn read_samples(file: &std::path::Path) -> anyhow::Result<Vec<u32>> {
-    let bytes = std::fs::read(file)?;
-    Ok(bytes.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect())
 }
