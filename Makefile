@@ -2,7 +2,7 @@
 
 PARTS := $(shell deploy/check --list)
 
-.PHONY: help demo test setup conformance features bench faults clean $(PARTS:%=test-%)
+.PHONY: help demo test setup conformance features bench bench-compare performance faults clean $(PARTS:%=test-%)
 
 help:
 	@echo 'make demo            real orders through three systems in three languages (KEEP=1 leaves it running)'
@@ -11,6 +11,8 @@ help:
 	@echo 'make conformance     the three SDKs against the suite that decides what an SDK does'
 	@echo 'make features        writes the feature table of README.md from the conformance reports'
 	@echo 'make bench           what this machine can do, with a release build'
+	@echo 'make bench-compare   instructions of the hot paths against the recorded baseline'
+	@echo 'make performance     every row of the table in docs/performance.md, one after the other'
 	@echo 'make setup           what the commands above do first; quick when nothing changed'
 	@echo 'make clean           removes everything that was built or set up here'
 
@@ -43,6 +45,12 @@ features: conformance
 bench:
 	cargo build --locked --release --bin tasker
 	"$${CARGO_TARGET_DIR:-target}/release/tasker" bench
+
+bench-compare:
+	@deploy/bench-compare
+
+performance:
+	@deploy/performance --write
 
 clean:
 	cargo clean
