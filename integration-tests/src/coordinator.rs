@@ -221,7 +221,7 @@ impl Coordinator {
         let arguments = ["debug", "check", "--database-url", &self.setup.database_url, "--accepted", &file, "--all-finished"];
         let (code, said) = stage.tasker(&arguments).await?;
         ensure!(code == Some(0), "the checker ended with {code:?}:\n{said}");
-        for promise in ["P1", "P2", "P4", "P6", "P7", "P9", "P12", "P16", "P17", "P19"] {
+        for promise in ["P1", "P2", "P3", "P4", "P6", "P7", "P8", "P9", "P12", "P14", "P16", "P17", "P19"] {
             let kept = said.lines().any(|line| line.split_whitespace().take(2).eq(["kept", promise]));
             ensure!(kept, "the checker says nothing of {promise}:\n{said}");
         }

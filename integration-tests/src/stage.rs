@@ -10,6 +10,12 @@ use tempfile::TempDir;
 /// Threads of a test itself: it mostly waits.
 const THREADS: usize = 2;
 
+/// Set in the environment, it shows what the processes of a test wrote although the test held.
+const SHOW_LOGS: &str = "SHOW_LOGS";
+
+/// How long the checker may take: for a hundred thousand tasks in a debug build on a busy machine.
+const WHOLE_DATABASE_MAX: std::time::Duration = std::time::Duration::from_secs(300);
+
 /// Where a test plays.
 pub struct Stage {
     directory: TempDir,
@@ -48,18 +54,27 @@ pub fn on_stage(play: impl AsyncFnOnce(&Stage) -> Result<()>) {
     let stage = Stage { directory: TempDir::with_prefix("tasker-test-").expect("there is a temporary directory"), logs: Mutex::default() };
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(play(&stage))));
     let failed = match outcome {
-        Ok(Ok(())) => return,
+        Ok(Ok(())) => {
+            if std::env::var_os(SHOW_LOGS).is_some() {
+                stage.show_logs();
+            }
+            return;
+        }
         Ok(Err(error)) => format!("{error:?}"),
         // The panic has printed itself.
         Err(_) => "the test panicked; see above".to_owned(),
     };
-    for (name, log) in stage.logs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        eprintln!("--- {name} wrote:\n    {}", log.tail());
-    }
+    stage.show_logs();
     panic!("{failed}");
 }
 
 impl Stage {
+    fn show_logs(&self) {
+        for (name, log) in self.logs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            eprintln!("--- {name} wrote:\n    {}", log.tail());
+        }
+    }
+
     /// The test's own directory, removed at the end.
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -95,9 +110,12 @@ impl Stage {
     /// As [`Self::tasker`].
     pub async fn tasker_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(Option<i32>, String)> {
         let name = format!("tasker {}", arguments.first().unwrap_or(&""));
+        let reads_everything = arguments.first() == Some(&"debug");
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let mut process = self.start(&name, &place::tasker(), &arguments, environment)?;
-        let status = process.ended(crate::until::SOON).await?;
+        // Reading a whole database takes as long as it is large.
+        let within = if reads_everything { WHOLE_DATABASE_MAX } else { crate::until::SOON };
+        let status = process.ended(within).await?;
         // The pipes are read by threads that may be a moment behind the end of the process.
         process.read_to_end();
         Ok((status.code(), process.log().lines().join("\n")))

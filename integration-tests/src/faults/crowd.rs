@@ -156,7 +156,9 @@ fn timers(size: Size) -> Seen {
         let wait = due.duration_since(jiff::Timestamp::now());
         tokio::time::sleep(wait.unsigned_abs()).await;
         let during = latency(&api, Duration::from_secs(3)).await?;
-        let late = lateness(&api, &ids, due.as_millisecond()).await?;
+        // The checker sees that none was early and that all are over; how late they were, a tenth of them can tell.
+        let some: Vec<String> = ids.iter().step_by(size.of(1, 10)).cloned().collect();
+        let late = lateness(&api, &some, due.as_millisecond()).await?;
         coordinator.stop().await?;
         coordinator.check(stage, &ids).await?;
         let (p50, p99) = (percentile(&late, 0.5), percentile(&late, 0.99));

@@ -3,6 +3,7 @@
 use super::kills::under_traffic;
 use super::traffic::{Traffic, extra_attempts, percentile};
 use super::{Row, Seen, Size, play};
+use crate::api::instant;
 use crate::coordinator::{Coordinator, Setup};
 use crate::nats;
 use crate::proxy::Proxy;
@@ -94,7 +95,7 @@ fn nats_stopped(size: Size) -> Seen {
         let mut server = stage.nats().await?;
         let setup = Setup::embedded(stage).nats(&server).with("TASKER_LEASE", "2s").with("TASKER_HEARTBEAT", "500ms");
         let (mut coordinator, _worker, traffic) = under_traffic(stage, &setup).await?;
-        let (times, long) = (size.of(1, 3), Duration::from_secs(size.of(5, 30)));
+        let (times, long) = (size.of(1, 3), Duration::from_secs(size.of(5, 20)));
         let (mut noticed, mut flowing) = (None, Vec::new());
         let stopping = async {
             for _ in 0..times {
@@ -301,10 +302,22 @@ fn flows(measured: &[Duration]) -> String {
     format!("; flowing again after {} ms, at most {} ms", percentile(measured, 0.5), percentile(measured, 1.0))
 }
 
+/// Less than the time limit of an attempt, 30 s, which is what a task waits for if nobody notices that its request was lost. The longest fault is
+/// a partition of 8 s; of NATS standing still see [`nats_stopped`].
+const STALL_MAX_MS: i64 = 25_000;
+
+/// How long the slowest task took, in milliseconds.
+fn slowest(tasks: &[serde_json::Value]) -> Result<i64> {
+    let took = tasks.iter().map(|task| Ok(instant(task, "finished_at")? - instant(task, "accepted_at")?)).collect::<Result<Vec<_>>>()?;
+    Ok(took.into_iter().max().unwrap_or(0))
+}
+
 /// Everything succeeds, and the checker agrees.
 async fn finish(stage: &Stage, coordinator: &mut Coordinator, traffic: &Traffic, injected: usize, more: &str) -> Result<Seen> {
     let tasks = traffic.all_succeeded().await?;
     let extra = extra_attempts(&tasks);
+    let slowest = slowest(&tasks)?;
+    ensure!(slowest < STALL_MAX_MS, "a task took {slowest} ms: something waited for a time limit instead of an event");
     traffic.stop_and_check(stage, coordinator).await?;
-    Ok(Seen::new(injected, format!("{} tasks, {extra} attempts beyond the first{more}", tasks.len())))
+    Ok(Seen::new(injected, format!("{} tasks, {extra} attempts beyond the first, the slowest took {slowest} ms{more}", tasks.len())))
 }

@@ -24,6 +24,7 @@ impl Shard {
                 // Whatever was on the way may be gone; the next beats show what each worker holds.
                 self.counters.bus_reconnects += 1;
                 tracing::warn!("the bus was lost and has come back");
+                self.ask_interrupted_again();
             }
         }
     }

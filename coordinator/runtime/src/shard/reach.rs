@@ -100,6 +100,17 @@ impl Reach {
         }
     }
 
+    /// Forgets every question that is under way: with the bus, question or answer may have been lost. Says which, in a stable order.
+    pub fn interrupted(&mut self) -> Vec<(TokenKey, LaneId)> {
+        let mut lost: Vec<_> = std::mem::take(&mut self.under_way).into_iter().collect();
+        lost.sort_unstable_by_key(|(token, _)| *token);
+        for (_, lane) in &lost {
+            let state = self.lane(*lane);
+            state.calls = state.calls.saturating_sub(1);
+        }
+        lost
+    }
+
     /// What the question that found nobody ran into.
     pub fn because(&mut self, lane: LaneId, reason: String) {
         self.lane(lane).reason = Some(reason);

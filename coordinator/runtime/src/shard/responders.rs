@@ -18,6 +18,11 @@ impl Shard {
     /// The answer to a call, or that there was none.
     pub(super) fn take_answer(&mut self, answer: Answer) {
         let (key, uptime) = (answer.call, self.uptime());
+        let nobody = matches!(answer.outcome, CallOutcome::NoResponders | CallOutcome::NoAnswer);
+        if nobody && !self.responders.is_called(&key.token.0) {
+            // The bus was lost meanwhile, and the attempt has been asked for again, or a worker has it.
+            return;
+        }
         let open = self.attempts.get(&key.token.0).cloned();
         let found = match &answer.outcome {
             CallOutcome::Succeeded(_) | CallOutcome::Failed(_) => Some(true),
@@ -62,6 +67,17 @@ impl Shard {
         let (disposition, decision) = tasker_engine::decide::reply::reply(&mut resident.task, &reply, None, self.clock.now());
         self.counters.reply(late_outcome(disposition));
         self.record(task, decision, None);
+    }
+
+    /// After the bus was lost: whoever was asked may never have heard, or their answer was lost. The same attempts are asked for again, of
+    /// workers if there are any by now, instead of waiting for their time limits. Who did hear may do it twice, and one result counts.
+    pub(super) fn ask_interrupted_again(&mut self) {
+        let uptime = self.uptime();
+        for (token, lane) in self.responders.interrupted() {
+            let Some(open) = self.attempts.get(&token).filter(|open| open.carrier == Carrier::Called).cloned() else { continue };
+            self.attempts.put(token, super::attempts::Open { carrier: Carrier::Parked, ..open });
+            self.responders.park(lane, token, uptime);
+        }
     }
 
     /// Asks again where nobody was there: one attempt per lane, and all of them once somebody is.
