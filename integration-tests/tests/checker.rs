@@ -79,3 +79,64 @@ fn the_checker_names_the_promise_that_was_broken() {
         Ok(())
     });
 }
+
+/// What the checker says of three tasks and a log that contradicts them; ids are replaced, and what was counted is left out.
+const CONTRADICTED: &str = "\
+  BROKEN  P1   every accepted task is there: 1 violations
+            <lost> was acknowledged, but is not in the journal
+  BROKEN  P2   no idempotency key leads to two tasks: 1 violations
+            key `k` was answered with <first> and with <second>
+  kept    P3   what was refused was not done
+  kept    P4   dependencies first
+  BROKEN  P6   one result per attempt: 1 violations
+            <first>: the reply of attempt 2 of `step` was acknowledged, but is not in the journal
+  kept    P7   one open attempt per step
+  BROKEN  P8   late replies change nothing: 1 violations
+            <second>: attempt 1 of `step` was answered as stale, but brought the result
+  kept    P9   exactly one terminal state per task
+  kept    P12  nothing is stuck
+  kept    P14  timers fire once and never early
+  kept    P16  results fit their contracts
+  kept    P17  every task is pinned to a stored workflow
+  kept    P19  histories are complete and fold to a state";
+
+#[test]
+fn a_clients_log_is_held_against_the_database() {
+    on_stage(async |stage| {
+        let setup = Setup::embedded(stage);
+        let ids = three_tasks(stage, &setup).await?;
+        let log = stage.path("client.jsonl");
+        let named = log.display().to_string();
+        let check = async |lines: &[serde_json::Value]| {
+            let text: Vec<String> = lines.iter().map(serde_json::Value::to_string).collect();
+            std::fs::write(&log, text.join("\n"))?;
+            check_changed(stage, "log.db", None, &["--client-log", &named]).await
+        };
+        let submitted =
+            |key: &str, id: &str| json!({ "op": "submit", "key": key, "t_start": 1, "t_end": 2, "outcome": "accepted", "id": id });
+        let replied = |id: &str, attempt: u32, outcome: &str| json!({ "op": "reply", "id": id, "step": "step", "attempt": attempt, "outcome": outcome });
+
+        let (code, said) = check(&[submitted("a", &ids[0]), replied(&ids[0], 1, "recorded"), submitted("b", &ids[2])]).await?;
+        ensure!(code == Some(0) && !said.contains("BROKEN"), "a log that agrees: {code:?}\n{said}");
+
+        let lost = format!("{}z", &ids[0][..ids[0].len() - 1]);
+        let contradicting = [
+            submitted("k", &ids[0]),
+            submitted("k", &ids[1]),
+            submitted("l", &lost),
+            replied(&ids[0], 2, "recorded"),
+            replied(&ids[1], 1, "stale"),
+        ];
+        let (code, said) = check(&contradicting).await?;
+        let shown = said.replace(&lost, "<lost>").replace(&ids[0], "<first>").replace(&ids[1], "<second>");
+        let promises: Vec<&str> = shown.lines().filter(|line| line.starts_with("  ")).collect();
+        ensure!(code == Some(1) && promises.join("\n") == CONTRADICTED, "{code:?}\n{shown}");
+
+        let (code, said) = check(&[json!({ "op": "submit" })]).await?;
+        ensure!(
+            code == Some(1) && said.contains("file.malformed") && said.contains("line 1"),
+            "a log that cannot be read: {code:?}\n{said}"
+        );
+        Ok(())
+    });
+}

@@ -105,6 +105,8 @@ pub async fn server(given: Server) -> anyhow::Result<ExitCode> {
 /// A coordinator that runs.
 struct Coordinator {
     running: Running,
+    /// Somebody asks it to stop.
+    asked: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
     http: SocketAddr,
     bus_address: Option<SocketAddr>,
     stop_http: oneshot::Sender<()>,
@@ -160,6 +162,8 @@ impl Coordinator {
         let running = tasker_runtime::start(settings, store, bus, egress, messages, sink, Surroundings::real())
             .await
             .map_err(|error| coded("store.recovery_failed", error))?;
+        // Before anybody can see that it is ready.
+        let asked = Box::pin(signal());
         let (stop_http, stopped) = oneshot::channel::<()>();
         let (router, measurements) = tasker_api::measured(running.operations.clone(), tasker_api::Options::default());
         let metrics_endpoint = configuration.otlp_metrics_endpoint.as_ref().or(configuration.otlp_endpoint.as_ref());
@@ -167,16 +171,16 @@ impl Coordinator {
         let served = tokio::spawn(tasker_api::serve(listener, router, async move {
             let _ = stopped.await;
         }));
-        Ok(Self { running, http, bus_address, stop_http, served, exporter, push })
+        Ok(Self { running, asked, http, bus_address, stop_http, served, exporter, push })
     }
 
     /// Runs until a signal or a failed commit, then stops in order.
     async fn until_stopped(self, drain: Duration) -> anyhow::Result<ExitCode> {
-        let Self { running, stop_http, served, exporter, push, .. } = self;
+        let Self { running, asked, stop_http, served, exporter, push, .. } = self;
         let Running { operations, mut ended } = running;
         let outcome = tokio::select! {
             outcome = &mut ended => Some(outcome),
-            () = signal() => None,
+            () = asked => None,
         };
         let code = match outcome {
             Some(outcome) => {
@@ -247,17 +251,21 @@ async fn stop(
     }
 }
 
-pub async fn signal() {
+/// Listens from the moment it is called, not only once it is waited for: a signal between the two would otherwise end the process at once.
+pub fn signal() -> impl Future<Output = ()> + Send {
     use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+    let listening = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        match listening {
+            (Ok(mut terminate), Ok(mut interrupt)) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
             }
+            // Without signals the process can still be killed, and loses nothing by it.
+            _ => std::future::pending().await,
         }
-        // Without signals the process can still be killed, and loses nothing by it.
-        _ => std::future::pending().await,
     }
 }
 

@@ -241,18 +241,17 @@ fn power_cut(size: Size) -> Seen {
         let (image, setup, _mounted) = on_image(stage)?;
         let (mut coordinator, _worker, traffic) = under_traffic(stage, &setup).await?;
         let times = size.of(2, 100);
-        let cutting = async {
-            let mut seen = 0;
-            for time in 0..times {
-                tokio::time::sleep(Duration::from_millis(20 + time as u64 * 37 % 200)).await;
-                let (code, said, accepted) = cut_and_read(stage, &mut coordinator, &image, &traffic).await?;
-                ensure!(code == Some(0), "after cut {time}, with {accepted} tasks acknowledged:\n{said}");
-                seen += accepted;
-            }
-            traffic.end();
-            Ok(seen)
-        };
-        let ((), seen) = tokio::try_join!(traffic.keep_going(4), cutting)?;
+        let mut seen = 0;
+        for time in 0..times {
+            // A burst, cut somewhere in its middle.
+            let cutting = async {
+                tokio::time::sleep(Duration::from_millis(10 + time as u64 * 17 % 100)).await;
+                cut_and_read(stage, &mut coordinator, &image, &traffic).await
+            };
+            let ((), (code, said, accepted)) = tokio::try_join!(traffic.submit_more(25), cutting)?;
+            ensure!(code == Some(0), "after cut {time}, with {accepted} tasks acknowledged:\n{said}");
+            seen += accepted;
+        }
         traffic.all_succeeded().await?;
         traffic.stop_and_check(stage, &mut coordinator).await?;
         Ok(Seen::new(times, format!("{} tasks, {seen} acknowledgements looked for in the copies, none lost", traffic.count())))

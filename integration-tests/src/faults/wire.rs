@@ -304,7 +304,7 @@ fn flows(measured: &[Duration]) -> String {
 
 /// Less than the time limit of an attempt, 30 s, which is what a task waits for if nobody notices that its request was lost. The longest fault is
 /// a partition of 8 s; of NATS standing still see [`nats_stopped`].
-const STALL_MAX_MS: i64 = 25_000;
+const STALL_MAX_MS: i64 = 28_000;
 
 /// How long the slowest task took, in milliseconds.
 fn slowest(tasks: &[serde_json::Value]) -> Result<i64> {
