@@ -34,7 +34,7 @@ const PACE: Duration = Duration::from_millis(10);
 
 /// The client's side.
 pub struct Traffic {
-    api: Api,
+    api: Mutex<Api>,
     accepted: Mutex<BTreeMap<usize, String>>,
     log: Mutex<Vec<Value>>,
     next: AtomicUsize,
@@ -51,13 +51,22 @@ impl Traffic {
     /// Nothing submitted yet.
     pub fn new(api: &Api) -> Self {
         Self {
-            api: api.clone(),
+            api: Mutex::new(api.clone()),
             accepted: Mutex::default(),
             log: Mutex::default(),
             next: AtomicUsize::new(0),
             unknown: AtomicUsize::new(0),
             over: AtomicBool::new(false),
         }
+    }
+
+    /// From now on another coordinator is asked.
+    pub fn ask(&self, api: &Api) {
+        *self.api.lock().unwrap_or_else(PoisonError::into_inner) = api.clone();
+    }
+
+    fn api(&self) -> Api {
+        self.api.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many were accepted.
@@ -123,7 +132,7 @@ impl Traffic {
     pub async fn try_submit(&self, number: usize) -> Result<Option<String>> {
         let key = format!("key-{number}");
         let began = now_ms();
-        let answer = self.api.submit_with_key("journey", &json!({ "number": number }), &key).await;
+        let answer = self.api().submit_with_key("journey", &json!({ "number": number }), &key).await;
         let (outcome, id, status) = match &answer {
             Ok(answer) if answer.status.is_success() => {
                 let outcome = if answer.body["created"] == true { "accepted" } else { "existing" };
@@ -158,7 +167,7 @@ impl Traffic {
         let began = Instant::now();
         let number = self.fresh();
         let id = until("a submission is accepted", HEAL_MAX, async || self.try_submit(number).await).await?;
-        until("it is over", HEAL_MAX, async || Ok((self.api.task(&id).await?["status"] != "running").then_some(()))).await?;
+        until("it is over", HEAL_MAX, async || Ok((self.api().task(&id).await?["status"] != "running").then_some(()))).await?;
         Ok(began.elapsed())
     }
 
@@ -189,12 +198,12 @@ impl Traffic {
         let wait = accepted.into_iter().map(|(number, id)| async move {
             let left = deadline.saturating_duration_since(Instant::now());
             let look = async || {
-                let task = self.api.task(&id).await?;
+                let task = self.api().task(&id).await?;
                 Ok((task["status"] != "running").then_some(task))
             };
             match until(&format!("task {number}, {id}, is over"), left, look).await {
                 Ok(task) => Ok((number, task)),
-                Err(error) => bail!("{error:#}; why: {:?}; {:?}", self.api.why(&id).await, self.api.task(&id).await),
+                Err(error) => bail!("{error:#}; why: {:?}; {:?}", self.api().why(&id).await, self.api().task(&id).await),
             }
         });
         futures::stream::iter(wait).buffer_unordered(8).collect::<Vec<Result<_>>>().await.into_iter().collect()

@@ -216,7 +216,7 @@ fn slow(size: Size) -> Seen {
         let (_server, proxy, setup) = behind_proxy(stage).await?;
         let (mut coordinator, _worker, traffic) = under_traffic(stage, &setup).await?;
         proxy.manners.delay_ms.store(50, Relaxed);
-        traffic.submit_more(size.of(20, 200)).await?;
+        traffic.submit_more(size.of(20, 100)).await?;
         let extra = extra_attempts(&traffic.all_succeeded().await?);
         ensure!(extra == 0, "{extra} attempts beyond the first");
         let messages = proxy.manners.messages.load(Relaxed) as usize;

@@ -42,7 +42,12 @@ pub async fn everything_acknowledged_outlives_a_killed_process(database: Databas
     let acknowledged = numbers.last().unwrap_or(last_seen);
     child.wait().expect("ends");
 
+    let log = database.url().strip_prefix("sqlite:").map(|path| format!("{path}-wal"));
+    let log_bytes = || log.as_ref().map(|log| std::fs::metadata(log).expect("the killed process left its log").len());
+    let left = log_bytes();
     let store = database.open().await;
+    // What only the system's cache may hold was written anew and synced before it was believed.
+    assert!(log_bytes().is_none_or(|bytes| bytes < left.unwrap_or(0)), "the log of the killed process is still the truth");
     let recovery = store.recover().await.expect("recovers");
     assert!(recovery.last >= acknowledged, "{acknowledged} was acknowledged, {} is there", recovery.last);
     let history = store.history(task(1), None).await.expect("reads").expect("known");
