@@ -81,8 +81,7 @@ fn the_checker_names_the_promise_that_was_broken() {
 }
 
 /// What the checker says of three tasks and a log that contradicts them; ids are replaced, and what was counted is left out.
-const CONTRADICTED: &str = "\
-  BROKEN  P1   every accepted task is there: 1 violations
+const CONTRADICTED: &str = "  BROKEN  P1   every accepted task is there: 1 violations
             <lost> was acknowledged, but is not in the journal
   BROKEN  P2   no idempotency key leads to two tasks: 1 violations
             key `k` was answered with <first> and with <second>

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tasker_proto::worker::v1 as proto;
+use tasker_proto::worker::v1::{self as proto, directive::Directive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -100,7 +100,11 @@ async fn connected(port: u16, number: usize, welcomes: &AtomicUsize) -> Result<(
     beats.tick().await;
     loop {
         tokio::select! {
-            _ = beats.tick() => stream.write_all(&published(&name, "beat", &beat)).await?,
+            _ = beats.tick() => {
+                // The bus may lose a hello like anything else: it is said again until it is answered.
+                let said = if welcome { published(&name, "beat", &beat) } else { published(&name, "hello", &hello) };
+                stream.write_all(&said).await?;
+            }
             count = stream.read(&mut bytes) => {
                 let count = count?;
                 ensure!(count > 0, "the listener has gone");
@@ -108,13 +112,34 @@ async fn connected(port: u16, number: usize, welcomes: &AtomicUsize) -> Result<(
                 if said.contains("PING") {
                     stream.write_all(b"PONG\r\n").await?;
                 }
-                if said.contains("MSG ") && !welcome {
-                    welcome = true;
-                    welcomes.fetch_add(1, Ordering::Relaxed);
+                for directive in directives(&bytes[..count]) {
+                    match directive {
+                        Directive::Welcome(_) if !welcome => {
+                            welcome = true;
+                            welcomes.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Directive::Rejoin(_) => stream.write_all(&published(&name, "hello", &hello)).await?,
+                        _ => {}
+                    }
                 }
             }
         }
     }
+}
+
+/// What the coordinator says in a piece of the stream; it says little enough to a session without work that nothing is ever cut in two.
+fn directives(mut bytes: &[u8]) -> Vec<Directive> {
+    let mut found = Vec::new();
+    while let Some(end) = bytes.windows(2).position(|two| two == b"\r\n") {
+        let (line, rest) = (String::from_utf8_lossy(&bytes[..end]).into_owned(), &bytes[end + 2..]);
+        let size = line.strip_prefix("MSG ").and_then(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).unwrap_or(0);
+        let (payload, rest) = rest.split_at(size.min(rest.len()));
+        if let Ok(message) = proto::ToWorker::decode(payload) {
+            found.extend(message.directives.into_iter().filter_map(|directive| directive.directive));
+        }
+        bytes = rest;
+    }
+    found
 }
 
 fn published(session: &str, tail: &str, message: &impl Message) -> Vec<u8> {
