@@ -1,6 +1,7 @@
 //! A task's history: walked back from its newest row, page by page.
 
 use crate::row::{self, JournalColumns};
+use std::collections::HashMap;
 use tasker_engine::{Event, TaskId};
 use tasker_runtime::port::store::{History, JournalRow, ReadError, Sequence};
 
@@ -63,5 +64,45 @@ impl Chain {
             return Err(ReadError::Damaged(format!("the history of {} does not start with its acceptance", self.task)));
         };
         Ok(History { namespace: submission.namespace.clone(), rows: self.rows })
+    }
+}
+
+/// The most rows that are read together for several tasks, and the most bytes: what a reader holds at once, also if histories are long.
+pub const TOGETHER_ROWS_MAX: i64 = 16_384;
+const TOGETHER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The rows of several tasks, as they come, in any order.
+#[derive(Default)]
+pub struct Together {
+    rows: HashMap<i64, Vec<JournalColumns>>,
+    count: i64,
+    bytes: usize,
+}
+
+impl Together {
+    /// Takes a row. False once there are more than one reader should hold: then fewer tasks must be asked for.
+    pub fn take(&mut self, columns: JournalColumns) -> bool {
+        self.count += 1;
+        self.bytes += columns.4.len();
+        self.rows.entry(columns.1).or_default().push(columns);
+        self.count < TOGETHER_ROWS_MAX && self.bytes <= TOGETHER_BYTES_MAX
+    }
+
+    /// The histories, in the order of the tasks that were asked for.
+    ///
+    /// # Errors
+    /// Damaged, as [`Chain`] says.
+    pub fn finish(mut self, heads: &[(TaskId, Sequence)]) -> Result<Vec<History>, ReadError> {
+        let history = |(task, last): &(TaskId, Sequence)| {
+            let mut rows = self.rows.remove(&task.as_number()).unwrap_or_default();
+            rows.sort_unstable_by_key(|(sequence, ..)| std::cmp::Reverse(*sequence));
+            let mut chain = Chain::new(*task, *last);
+            chain.extend(rows)?;
+            match chain.next() {
+                None => chain.finish(),
+                Some(next) => Err(ReadError::Damaged(format!("the history of {task}: journal row {next} is missing"))),
+            }
+        };
+        heads.iter().map(history).collect()
     }
 }

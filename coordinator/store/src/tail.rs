@@ -14,6 +14,8 @@ pub const ASKED_MAX: usize = 1_000;
 struct Head {
     last: Sequence,
     standing: Standing,
+    /// Whether the task waits for something that no worker brings, and has done nothing since its row said so.
+    waits: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,16 +38,16 @@ pub struct Tail {
 
 /// Tasks by where they stand: id and newest journal place.
 pub struct Sorted {
-    /// Not over.
+    /// Not over; those that wait last.
     pub active: Vec<(TaskId, Sequence)>,
     /// Over, which their row does not say yet.
     pub finished_unprojected: Vec<(TaskId, Sequence)>,
 }
 
 impl Tail {
-    /// Takes a task's row that says it is running.
-    pub fn running(&mut self, task: i64, last: Sequence) {
-        self.heads.insert(task, Head { last, standing: Standing::Running });
+    /// Takes a task's row that says it is running, and whether it waits for something that no worker brings.
+    pub fn running(&mut self, task: i64, last: Sequence, waits: bool) {
+        self.heads.insert(task, Head { last, standing: Standing::Running, waits });
     }
 
     /// Takes the next journal row after the projection's mark.
@@ -55,8 +57,9 @@ impl Tail {
     pub fn row(&mut self, sequence: Sequence, task: i64, previous: Sequence, checksum: i64, entry: &[u8]) -> Result<(), ReadError> {
         check_journal(sequence, task, previous, checksum, entry)?;
         let outline = journal::outline(entry).map_err(|error| ReadError::Damaged(format!("journal row {sequence}: {error}")))?;
-        let head = self.heads.entry(task).or_insert(Head { last: 0, standing: Standing::Unclear });
+        let head = self.heads.entry(task).or_insert(Head { last: 0, standing: Standing::Unclear, waits: false });
         head.last = head.last.max(sequence);
+        head.waits = false;
         if outline.ends.is_some() {
             head.standing = Standing::Over;
         } else if outline.accepts {
@@ -78,12 +81,14 @@ impl Tail {
     /// Damaged, if the journal continues a task that nothing has accepted.
     pub fn sort(self, rows: &HashMap<i64, (String, Sequence)>) -> Result<Sorted, ReadError> {
         let mut sorted = Sorted { active: Vec::new(), finished_unprojected: Vec::new() };
+        let mut waiting = Vec::new();
         for (number, head) in self.heads {
             let id = task_id(number)?;
             let row = rows.get(&number);
             let row_says_over = row.and_then(|(status, _)| TaskStatus::from_word(status)).is_some_and(TaskStatus::is_terminal);
             let up_to_date = row_says_over && row.is_some_and(|(_, last)| *last >= head.last);
             match (head.standing, row_says_over) {
+                (Standing::Running, _) if head.waits => waiting.push((id, head.last)),
                 (Standing::Running, _) => sorted.active.push((id, head.last)),
                 (Standing::Over, _) | (Standing::Unclear, true) if !up_to_date => sorted.finished_unprojected.push((id, head.last)),
                 (Standing::Over, _) | (Standing::Unclear, true) => {}
@@ -93,6 +98,7 @@ impl Tail {
                 }
             }
         }
+        sorted.active.append(&mut waiting);
         Ok(sorted)
     }
 }

@@ -30,6 +30,13 @@ pub trait Store: Send + Sync + 'static {
     /// task's row. `None` if the task is unknown.
     fn history(&self, task: TaskId, last: Option<Sequence>) -> BoxFuture<'_, Result<Option<History>, ReadError>>;
 
+    /// The histories of several tasks, each from the place of its newest row, in the order in which they are asked for: those of the first
+    /// ones, as many as fit into one read and at least one. What is missing is asked for again.
+    ///
+    /// # Errors
+    /// Damaged, if one of them is; whoever asks for each by itself learns which.
+    fn histories<'s>(&'s self, heads: &'s [(TaskId, Sequence)]) -> BoxFuture<'s, Result<Vec<History>, ReadError>>;
+
     /// Who used a key. A use whose window is over is found until it is forgotten or replaced: see [`KeyUse::is_over`].
     fn find_key<'s>(&'s self, namespace: &'s Namespace, key: &'s str) -> BoxFuture<'s, Result<Option<KeyUse>, ReadError>>;
 
@@ -382,7 +389,10 @@ pub struct Recovery {
     pub last: Sequence,
     /// The highest task id ever given.
     pub last_task: Option<TaskId>,
-    /// Tasks that are not over, as projected, corrected by the journal rows after the projection: id and newest journal place.
+    /// Every journal row up to here is reflected in the tasks' rows.
+    pub projected_to: Sequence,
+    /// Tasks that are not over, as projected, corrected by the journal rows after the projection: id and newest journal place. Those whose row
+    /// says that they wait for something no worker brings come last; apart from that, oldest first.
     pub active: Vec<(TaskId, Sequence)>,
     /// Tasks that ended after the projection's mark and are not projected as over yet: id and newest journal place.
     pub finished_unprojected: Vec<(TaskId, Sequence)>,

@@ -42,6 +42,10 @@ impl Store for PostgresStore {
         read::history(&self.readers, task, last).boxed()
     }
 
+    fn histories<'s>(&'s self, heads: &'s [(TaskId, Sequence)]) -> BoxFuture<'s, Result<Vec<History>, ReadError>> {
+        read::histories(&self.readers, heads).boxed()
+    }
+
     fn find_key<'s>(&'s self, namespace: &'s Namespace, key: &'s str) -> BoxFuture<'s, Result<Option<KeyUse>, ReadError>> {
         read::find_key(&self.readers, namespace, key).boxed()
     }

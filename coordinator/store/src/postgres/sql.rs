@@ -200,15 +200,27 @@ pub const CHAIN: &str = "WITH RECURSIVE chain (sequence, task, previous, checksu
     )
     SELECT sequence, task, previous, checksum, entry FROM chain LIMIT $2";
 
+/// The histories of several tasks, from their newest rows backwards; in no order that one may rely on.
+pub const CHAINS: &str = "WITH RECURSIVE chain (sequence, task, previous, checksum, entry) AS (
+        SELECT j.sequence, j.task, j.previous, j.checksum, j.entry
+        FROM unnest($1::bigint[]) AS head (sequence) JOIN journal AS j ON j.sequence = head.sequence
+        UNION ALL
+        SELECT j.sequence, j.task, j.previous, j.checksum, j.entry
+        FROM chain AS c JOIN journal AS j ON j.sequence = c.previous
+        WHERE j.sequence < c.sequence
+    )
+    SELECT sequence, task, previous, checksum, entry FROM chain LIMIT $2";
+
 pub const JOURNAL: &str = "SELECT sequence, task, previous, checksum, entry FROM journal WHERE sequence > $1 ORDER BY sequence LIMIT $2";
 
 pub const TAIL: &str = "SELECT sequence, task, previous, checksum, entry FROM journal
     WHERE sequence > (SELECT projected_to FROM projection WHERE sole = 0) ORDER BY sequence";
 
 /// Where do the journal and the tasks' numbers end, as far as the projection and the journal's last row say?
-pub const ENDS: &str = "SELECT (SELECT COALESCE(MAX(sequence), 0) FROM journal), (SELECT MAX(id) FROM tasks)";
+pub const ENDS: &str = "SELECT (SELECT COALESCE(MAX(sequence), 0) FROM journal), (SELECT MAX(id) FROM tasks),
+    (SELECT projected_to FROM projection WHERE sole = 0)";
 
-pub const RUNNING: &str = "SELECT id, last FROM tasks WHERE status = 'running'";
+pub const RUNNING: &str = "SELECT id, last, waiting <> 0 FROM tasks WHERE status = 'running'";
 
 pub const STANDINGS: &str = "SELECT id, status, last FROM tasks WHERE id = ANY ($1)";
 

@@ -1,7 +1,7 @@
 //! Reads, on connections that cannot write.
 
 use super::sql;
-use crate::chain::{Chain, PAGE_ROWS};
+use crate::chain::{Chain, PAGE_ROWS, TOGETHER_ROWS_MAX, Together};
 use crate::row::{self, CALLBACKS, JournalColumns, TaskColumns, database, task_id};
 use crate::search::{Bound, Driver, LABEL_COUNT_MAX, merge};
 use crate::tail::{ASKED_MAX, Tail};
@@ -12,12 +12,12 @@ use tasker_engine::{Namespace, TaskId};
 use tasker_runtime::port::store::{History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, TaskRow};
 
 pub async fn recover(pool: &SqlitePool) -> Result<Recovery, ReadError> {
-    let (last, last_task): (i64, Option<i64>) = sqlx::query_as(sql::ENDS).fetch_one(pool).await.map_err(database)?;
+    let (last, last_task, projected_to): (i64, Option<i64>, i64) = sqlx::query_as(sql::ENDS).fetch_one(pool).await.map_err(database)?;
     let mut tail = Tail::default();
     {
-        let mut running = sqlx::query_as::<_, (i64, i64)>(sql::RUNNING).fetch(pool);
-        while let Some((task, place)) = running.try_next().await.map_err(database)? {
-            tail.running(task, place);
+        let mut running = sqlx::query_as::<_, (i64, i64, bool)>(sql::RUNNING).fetch(pool);
+        while let Some((task, place, waits)) = running.try_next().await.map_err(database)? {
+            tail.running(task, place, waits);
         }
     }
     {
@@ -37,6 +37,7 @@ pub async fn recover(pool: &SqlitePool) -> Result<Recovery, ReadError> {
     Ok(Recovery {
         last,
         last_task,
+        projected_to,
         active: sorted.active,
         finished_unprojected: sorted.finished_unprojected,
         workflows: all(pool, sql::WORKFLOWS, row::workflow_row).await?,
@@ -73,6 +74,32 @@ pub async fn history(pool: &SqlitePool, task: TaskId, last: Option<Sequence>) ->
         chain.extend(page)?;
     }
     chain.finish().map(Some)
+}
+
+pub async fn histories(pool: &SqlitePool, heads: &[(TaskId, Sequence)]) -> Result<Vec<History>, ReadError> {
+    let mut asked = heads;
+    while asked.len() > 1 {
+        if let Some(found) = together(pool, asked).await? {
+            return found.finish(asked);
+        }
+        asked = &asked[..asked.len() / 2];
+    }
+    let Some((task, last)) = asked.first() else { return Ok(Vec::new()) };
+    Ok(history(pool, *task, Some(*last)).await?.into_iter().collect())
+}
+
+/// The rows of these tasks; none if they are too many to be read together.
+async fn together(pool: &SqlitePool, heads: &[(TaskId, Sequence)]) -> Result<Option<Together>, ReadError> {
+    let places: Vec<Sequence> = heads.iter().map(|(_, last)| *last).collect();
+    let places = serde_json::to_string(&places).expect("numbers are always JSON");
+    let mut rows = sqlx::query_as::<_, JournalColumns>(sql::CHAINS).bind(places).bind(TOGETHER_ROWS_MAX).fetch(pool);
+    let mut found = Together::default();
+    while let Some(columns) = rows.try_next().await.map_err(database)? {
+        if !found.take(columns) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(found))
 }
 
 pub async fn find_key(pool: &SqlitePool, namespace: &Namespace, key: &str) -> Result<Option<KeyUse>, ReadError> {

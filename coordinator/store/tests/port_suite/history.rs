@@ -33,6 +33,51 @@ pub async fn a_history_of_a_thousand_rows_comes_oldest_first(database: Database)
     assert_eq!(history.rows, expected);
 }
 
+pub async fn several_histories_are_read_together_in_the_order_asked_for(database: Database) {
+    let store = database.open().await;
+    let expected = two_tasks(&store).await;
+    let rows = (1..=500).map(|number| row(2 * ROWS + number, 100 + number, 0, accepted())).collect();
+    store.commit(journal(rows)).await.expect("commits");
+    let mut heads: Vec<_> = (1..=500).rev().map(|number| (task(100 + number), 2 * ROWS + number)).collect();
+    heads.insert(250, (task(1), 2 * ROWS - 1));
+    let found = store.histories(&heads).await.expect("reads");
+    let places: Vec<_> = found.iter().map(|history| (history.rows[0].entry.task, history.rows.last().expect("one row").sequence)).collect();
+    assert_eq!(places, heads);
+    assert_eq!(found[250].rows, expected);
+    assert!(store.histories(&[]).await.expect("reads").is_empty());
+}
+
+/// More than is read at once comes in pieces, and never nothing.
+pub async fn histories_that_are_too_long_to_be_read_together_come_in_pieces(database: Database) {
+    let store = database.open().await;
+    const LONG: i64 = 9_000;
+    for one in 1..=3 {
+        let first = (one - 1) * LONG;
+        let rows = (1..=LONG).map(|turn| match turn {
+            1 => row(first + 1, one, 0, accepted()),
+            turn => row(first + turn, one, first + turn - 1, step_done(0)),
+        });
+        store.commit(journal(rows.collect())).await.expect("commits");
+    }
+    let heads: Vec<_> = (1..=3).map(|one| (task(one), one * LONG)).collect();
+    let mut read = Vec::new();
+    while read.len() < heads.len() {
+        let found = store.histories(&heads[read.len()..]).await.expect("reads");
+        assert!(!found.is_empty() && found.len() < heads.len(), "{}", found.len());
+        read.extend(found);
+    }
+    let lengths: Vec<_> = read.iter().map(|history| (history.rows[0].entry.task, history.rows.len() as i64)).collect();
+    assert_eq!(lengths, [(task(1), LONG), (task(2), LONG), (task(3), LONG)]);
+}
+
+pub async fn one_damaged_history_among_several_is_damage(database: Database) {
+    let store = database.open().await;
+    store.commit(journal(vec![row(1, 1, 0, accepted()), row(2, 2, 0, accepted()), row(3, 1, 1, step_done(0))])).await.expect("commits");
+    assert_eq!(database.meddle("DELETE FROM journal WHERE sequence = 1").await, 1);
+    assert!(matches!(store.histories(&[(task(1), 3), (task(2), 2)]).await, Err(ReadError::Damaged(_))));
+    assert_eq!(store.histories(&[(task(2), 2)]).await.expect("reads").len(), 1);
+}
+
 pub async fn a_history_is_found_without_knowing_its_end(database: Database) {
     let store = database.open().await;
     let expected = two_tasks(&store).await;

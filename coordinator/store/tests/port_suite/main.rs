@@ -50,6 +50,9 @@ on_both! {
         a_probe_says_whether_writing_works;
     history:
         a_history_of_a_thousand_rows_comes_oldest_first,
+        several_histories_are_read_together_in_the_order_asked_for,
+        histories_that_are_too_long_to_be_read_together_come_in_pieces,
+        one_damaged_history_among_several_is_damage,
         a_history_is_found_without_knowing_its_end,
         a_fan_out_of_ten_thousand_items_is_stored,
         an_unknown_task_has_no_history,
@@ -61,6 +64,7 @@ on_both! {
         what_was_committed_is_recovered,
         an_empty_database_recovers_nothing,
         the_journals_tail_corrects_the_projection,
+        tasks_that_wait_are_recovered_after_the_others,
         a_task_that_continues_after_its_end_is_projected_again,
         rows_before_the_mark_are_not_read,
         a_damaged_tail_is_not_recovered_from,

@@ -3,7 +3,7 @@
 use crate::database::Database;
 use crate::words::{accepted, at, failed, journal, row, shop, step_done, succeeded, task, task_row};
 use tasker_engine::{Digest, TaskStatus, WorkflowName, WorkflowVersion};
-use tasker_runtime::port::store::{Batch, ReadError, WorkflowRow};
+use tasker_runtime::port::store::{Batch, ReadError, WaitingFor, WorkflowRow};
 
 fn workflow(content: &str, applied_at: i64) -> WorkflowRow {
     WorkflowRow {
@@ -68,6 +68,20 @@ pub async fn the_journals_tail_corrects_the_projection(database: Database) {
     assert_eq!(recovery.active, vec![(task(1), 1), (task(2), 5), (task(5), 8)]);
     assert_eq!(recovery.finished_unprojected, vec![(task(3), 6), (task(6), 10)]);
     assert_eq!((recovery.last, recovery.last_task), (10, Some(task(6))));
+}
+
+pub async fn tasks_that_wait_are_recovered_after_the_others(database: Database) {
+    let store = database.open().await;
+    let rows = (1..=4).map(|number| row(number, number, 0, accepted())).collect();
+    let mut tasks: Vec<_> = (1..=4).map(|number| task_row(number, number)).collect();
+    tasks[0].waiting = [WaitingFor::Event].into();
+    tasks[1].waiting = [WaitingFor::Sleep].into();
+    store.commit(Batch { journal: rows, tasks, projected_to: Some(4), ..Batch::default() }).await.expect("commits");
+    store.commit(journal(vec![row(5, 2, 2, step_done(0))])).await.expect("commits");
+    let recovery = store.recover().await.expect("recovers");
+    let expected = vec![(task(2), 5), (task(3), 3), (task(4), 4), (task(1), 1)];
+    assert_eq!(recovery.active, expected, "the second has done something since its row said that it waits");
+    assert_eq!(recovery.projected_to, 4);
 }
 
 pub async fn a_task_that_continues_after_its_end_is_projected_again(database: Database) {
