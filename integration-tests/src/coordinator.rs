@@ -10,6 +10,9 @@ use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 use std::time::Duration;
 
+/// How often coordinators of tests sweep, if not as usual: with `0s` every task leaves the memory as soon as it can, whatever a test is about.
+const SWEEP: &str = "TASKER_TEST_SWEEP";
+
 /// How a coordinator is started, each time in the same way.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -33,7 +36,7 @@ impl Setup {
             nats_url: None,
             http_port: ports::free(),
             nats_port: ports::free(),
-            environment: Vec::new(),
+            environment: std::env::var(SWEEP).into_iter().map(|sweep| ("TASKER_SWEEP".to_owned(), sweep)).collect(),
         }
     }
 
