@@ -57,7 +57,7 @@ pub(crate) async fn follow(State(app): State<App>, closing: Option<Extension<Clo
     let id = ask.task_id()?;
     let seen = ask.header("Last-Event-ID")?.map(str::to_owned);
     let place = app.gate.enter()?;
-    let live = app.operations.watch();
+    let live = app.operations.watch(id);
     let namespace = query.namespace.clone();
     let reader = app.clone();
     let read = move || {

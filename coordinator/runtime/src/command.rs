@@ -19,6 +19,15 @@ use tasker_scheduler::breaker::Override;
 use tasker_telemetry::reading::Readings;
 use tokio::sync::oneshot::Sender;
 
+/// Where a task's history is and what is needed to understand it.
+pub(crate) struct Head {
+    pub workflow: Arc<tasker_engine::Workflow>,
+    /// The place of its newest row.
+    pub last: Sequence,
+    /// Whether the task is over.
+    pub finished: bool,
+}
+
 /// One request to the loop, with the place for its answer. Answers to changes are sent after the commit.
 pub(crate) enum Command {
     Apply {
@@ -45,7 +54,7 @@ pub(crate) enum Command {
     Head {
         namespace: Namespace,
         id: TaskId,
-        answer: Sender<Result<Option<(TaskView, Sequence)>, Unavailable>>,
+        answer: Sender<Result<Option<Head>, Unavailable>>,
     },
     WaitFinished {
         namespace: Namespace,
@@ -77,7 +86,7 @@ pub(crate) enum Command {
     Approvals {
         namespace: Namespace,
         list: ListPeople,
-        answer: Sender<ApprovalPage>,
+        answer: Sender<Result<ApprovalPage, Unavailable>>,
     },
     Decide {
         namespace: Namespace,
@@ -97,7 +106,7 @@ pub(crate) enum Command {
     Held {
         namespace: Namespace,
         list: ListPeople,
-        answer: Sender<HeldPage>,
+        answer: Sender<Result<HeldPage, Unavailable>>,
     },
     Resolve {
         namespace: Namespace,

@@ -12,7 +12,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// How long a worker may be silent before its steps are given to others. Default 5 s.
     pub lease: Duration,
-    /// How often the projection of tasks is swept into the store. Default 1 s.
+    /// How often the projection of tasks is swept into the store; zero: with each commit, so that tasks leave the memory as soon as they can.
+    /// Default 1 s.
     pub sweep: Duration,
     /// How long idempotency keys are remembered. Default 7 days, at least 24 hours.
     pub keep_keys: Duration,
@@ -42,14 +43,18 @@ pub(crate) const COMMANDS_MAX: usize = 8_192;
 pub const INBOX_MAX: usize = 8_192;
 /// How many inputs are decided before the loop looks at the commit again.
 pub(crate) const INPUTS_PER_TURN: usize = 256;
+/// How many requests are taken in a turn that something else began.
+pub(crate) const COMMANDS_PER_TURN: usize = 64;
 /// Rows gathered while a commit runs; beyond it the loop takes no more input until the commit is done.
 pub(crate) const GROUP_ROWS_MAX: usize = 4_096;
 /// Rows of the projection in one commit, so that a sweep does not make commits long.
 pub(crate) const SWEEP_ROWS_MAX: usize = 512;
-/// Commits a watcher may be behind before it has to read the history again.
-pub(crate) const WATCH_BUFFER: usize = 4_096;
+/// Commits of its task a watcher may be behind before it has to read the history again.
+pub(crate) const WATCH_BUFFER: usize = 256;
 /// Finished tasks kept in memory for late replies and watchers.
 pub(crate) const FINISHED_KEPT: usize = 1_000;
+/// What the payloads of these may take together: one task's may take megabytes.
+pub(crate) const FINISHED_BYTES_KEPT: usize = 16 * 1024 * 1024;
 /// Child tasks started before the loop looks at the commit again.
 pub(crate) const CHILDREN_PER_TURN: usize = 256;
 /// Tasks that are paused or resumed with their workflow before the loop looks at the commit again.

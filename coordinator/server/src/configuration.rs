@@ -35,6 +35,8 @@ pub struct Configuration {
     pub lease: Duration,
     pub drain_timeout: Duration,
     pub active_tasks_max: usize,
+    /// How often lists and searches catch up, and tasks that only wait leave the memory; zero: with each commit.
+    pub sweep: Duration,
     pub gate: GatePolicy,
     pub public_url: PublicUrl,
     pub egress_allow: AllowList,
@@ -89,6 +91,7 @@ const SETTINGS: &[Setting] = &[
     setting("lease", "TASKER_LEASE", Some("5s"), "how long a worker may be silent, at least three heartbeats"),
     setting("drain_timeout", "TASKER_DRAIN_TIMEOUT", Some("20s"), "how long a stop waits for open attempts, 0s to 10m"),
     setting("active_tasks_max", "TASKER_ACTIVE_TASKS_MAX", Some("1000000"), "tasks active at once before submissions get 429"),
+    setting("sweep", "TASKER_SWEEP", Some("1s"), "how often lists catch up and tasks that wait leave the memory, 0s (each commit) to 60s"),
     setting("gate", "TASKER_GATE", Some("refuse"), "refuse or warn: a worker whose contract does not fit the applied workflows"),
     setting("public_url", "TASKER_PUBLIC_URL", None, "where HTTP systems reach this API for callbacks; absent: they must answer at once"),
     setting("egress.allow", "TASKER_EGRESS_ALLOW", None, "addresses, networks and hosts that may be called besides public ones"),
@@ -135,6 +138,7 @@ impl Configuration {
             heartbeat: parse(layers, "heartbeat", "a duration such as 1s", tasker_manifest::parse_duration)?,
             lease: parse(layers, "lease", "a duration such as 5s", tasker_manifest::parse_duration)?,
             drain_timeout: parse(layers, "drain_timeout", "a duration such as 20s", tasker_manifest::parse_duration)?,
+            sweep: parse(layers, "sweep", "a duration such as 1s", tasker_manifest::parse_duration)?,
             active_tasks_max: parse(layers, "active_tasks_max", "a number from 1 to 10000000", |text| {
                 text.parse().ok().filter(|number| (1..=10_000_000).contains(number))
             })?,
@@ -160,6 +164,9 @@ impl Configuration {
         }
         if !(Duration::from_secs(1)..=Duration::from_secs(600)).contains(&self.otlp_metrics_period) {
             bail!("[config.out_of_range]: otlp_metrics_period is {:?}; give 1s to 10m", self.otlp_metrics_period);
+        }
+        if self.sweep > Duration::from_secs(60) {
+            bail!("[config.out_of_range]: sweep is {:?}; give at most 60s", self.sweep);
         }
         if self.drain_timeout > Duration::from_secs(600) {
             bail!("[config.out_of_range]: drain_timeout is {:?}; give at most 10m", self.drain_timeout);

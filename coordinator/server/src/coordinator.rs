@@ -71,6 +71,7 @@ pub async fn dev(dev: Dev) -> anyhow::Result<ExitCode> {
         lease: Duration::from_secs(5),
         drain_timeout: DEV_DRAIN,
         active_tasks_max: 1_000_000,
+        sweep: Settings::default().sweep,
         gate: GatePolicy::Refuse,
         // Services under development run on this machine, and so do the systems that call back.
         public_url: PublicUrl::Listener,
@@ -155,6 +156,7 @@ impl Coordinator {
             heartbeat: configuration.heartbeat,
             lease: configuration.lease,
             active_tasks_max: configuration.active_tasks_max,
+            sweep: configuration.sweep,
             gate: configuration.gate,
             ..Settings::default()
         };

@@ -104,6 +104,7 @@ table! {
     TASKS_FINISHED: Counter, Sum, "tasker_tasks_finished_total" ["namespace" "workflow" "outcome"] "Tasks over: succeeded, failed or cancelled."
     TASK_DURATION: Histogram(LONG), Sum, "tasker_task_duration_seconds" ["namespace" "workflow"] "Time from a task's acceptance to its end."
     TASKS_ACTIVE: Gauge, Sum, "tasker_tasks_active" ["state"] "Tasks that are not over: running or paused."
+    TASKS_PLACE: Gauge, Sum, "tasker_tasks_place" ["place"] "Tasks that are not over, by where they are: in memory, asleep because they only wait, or unread since the start."
     WORKFLOWS_PAUSED: Gauge, Sum, "tasker_workflows_paused" [] "Workflows that are paused."
     CHILDREN_OPEN: Gauge, Sum, "tasker_children_open" [] "Attached child tasks that are not over."
     CHILDREN_WAITING: Gauge, Sum, "tasker_children_waiting" [] "Child steps that are ready but not started yet."
@@ -143,8 +144,8 @@ table! {
     STORE_COMMIT: Histogram(FINE), Sum, "tasker_store_commit_seconds" [] "Time from handing a group to the database to its being durable."
     STORE_COMMIT_ROWS: Histogram(ROWS), Sum, "tasker_store_commit_rows" [] "Journal rows of one commit."
     STORE_ROWS: Counter, Sum, "tasker_store_rows_committed_total" [] "Journal rows committed."
-    STORE_FSYNC: Histogram(FINE), Sum, "tasker_store_fsync_seconds" [] "Time that the database's own commit took, with its fsync; SQLite only."
-    STORE_ERRORS: Counter, Sum, "tasker_store_errors_total" ["kind"] "Writes that failed: fenced by another coordinator, no space, unknown in their outcome, or a probe."
+    STORE_FSYNC: Histogram(FINE), Largest, "tasker_store_fsync_seconds" [] "Time that the database's own commit took, with its fsync; SQLite only."
+    STORE_ERRORS: Counter, Largest, "tasker_store_errors_total" ["kind"] "Writes that failed: fenced by another coordinator, no space, unknown in their outcome, or a probe."
     EPOCH: Gauge, Largest, "tasker_epoch" [] "The epoch of the lease under which this process writes."
 
     BUS_CONNECTED: Gauge, Smallest, "tasker_bus_connected" [] "Whether messages can be sent to workers now."

@@ -11,6 +11,7 @@ mod pauses;
 mod people;
 mod request;
 pub(crate) mod submit;
+mod watchers;
 
 pub use answer::*;
 pub use callback::{CallbackError, CallbackRefusal, Disposition};
@@ -20,6 +21,7 @@ pub use parts::*;
 pub use pauses::*;
 pub use people::*;
 pub use request::*;
+pub(crate) use watchers::Watchers;
 
 use crate::command::Command;
 use crate::port::egress::Egress;
@@ -35,7 +37,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 #[derive(Clone)]
 pub struct Operations {
     commands: mpsc::Sender<Command>,
-    committed: broadcast::Sender<Committed>,
+    committed: Watchers,
     store: Arc<dyn Store>,
     egress: Arc<dyn Egress>,
     clock: Arc<dyn Clock>,
@@ -47,7 +49,7 @@ pub const PAGE_MAX: usize = 200;
 impl Operations {
     pub(crate) fn new(
         commands: mpsc::Sender<Command>,
-        committed: broadcast::Sender<Committed>,
+        committed: Watchers,
         store: Arc<dyn Store>,
         egress: Arc<dyn Egress>,
         clock: Arc<dyn Clock>,
@@ -109,20 +111,20 @@ impl Operations {
     /// # Errors
     /// The coordinator cannot answer now.
     pub async fn history(&self, namespace: &Namespace, id: TaskId) -> Result<Option<History>, Unavailable> {
-        let Some((view, last)) = self.ask(|answer| Command::Head { namespace: namespace.clone(), id, answer }).await?? else {
+        let Some(head) = self.ask(|answer| Command::Head { namespace: namespace.clone(), id, answer }).await?? else {
             return Ok(None);
         };
-        let history = self.store.history(id, Some(last)).await.map_err(unreadable)?;
+        let history = self.store.history(id, Some(head.last)).await.map_err(unreadable)?;
         Ok(history.map(|history| History {
-            finished: view.task.status.is_terminal(),
-            workflow: view.task.workflow,
+            finished: head.finished,
+            workflow: head.workflow,
             entries: history.rows.into_iter().map(|row| row.entry).collect(),
         }))
     }
 
-    /// Every commit from now on, of all tasks. A receiver that falls behind is told so and reads the history again (P21).
-    pub fn watch(&self) -> broadcast::Receiver<Committed> {
-        self.committed.subscribe()
+    /// Every commit of a task from now on. A receiver that falls behind is told so and reads the history again (P21).
+    pub fn watch(&self, task: TaskId) -> broadcast::Receiver<Committed> {
+        self.committed.watch(task)
     }
 
     /// The task once it is over, or as it stands when the time is up; none if there is no such task.

@@ -249,7 +249,7 @@ impl Operations {
     /// The coordinator cannot answer now.
     pub async fn approvals(&self, namespace: &Namespace, list: ListPeople) -> Result<ApprovalPage, Unavailable> {
         let list = ListPeople { limit: list.limit.clamp(1, PAGE_MAX), ..list };
-        self.ask(|answer| Command::Approvals { namespace: namespace.clone(), list, answer }).await
+        self.ask(|answer| Command::Approvals { namespace: namespace.clone(), list, answer }).await?
     }
 
     /// Takes a decision: the step succeeds with it, whichever it is. Answers with the task after the commit. A second decision is refused,
@@ -290,7 +290,7 @@ impl Operations {
     /// The coordinator cannot answer now.
     pub async fn held(&self, namespace: &Namespace, list: ListPeople) -> Result<HeldPage, Unavailable> {
         let list = ListPeople { limit: list.limit.clamp(1, PAGE_MAX), ..list };
-        self.ask(|answer| Command::Held { namespace: namespace.clone(), list, answer }).await
+        self.ask(|answer| Command::Held { namespace: namespace.clone(), list, answer }).await?
     }
 
     /// Says what becomes of a held step; answers with the task after the commit. A second resolution is refused, because the step is not held

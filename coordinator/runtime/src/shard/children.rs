@@ -2,7 +2,9 @@
 //! the attempt's, so neither is ever without the other.
 
 use super::Shard;
+use super::loading::Pending;
 use super::resident::Resident;
+use super::sleep::open_children;
 use crate::settings::{CHILDREN_PER_TURN, GROUP_ROWS_MAX};
 use crate::trace::context_of_child;
 use std::collections::{BTreeMap, VecDeque};
@@ -51,7 +53,7 @@ impl Shard {
     }
 
     fn may_start_at(&self, depth: usize) -> bool {
-        !self.nursery.ready[depth].is_empty() && self.residents.active() < self.room_at(depth)
+        !self.nursery.ready[depth].is_empty() && self.active() < self.room_at(depth)
     }
 
     /// Whether a child could be started now: the loop does not rest then.
@@ -148,6 +150,10 @@ impl Shard {
 
     /// Nobody waits for an attached child any more: it is cancelled, unless it is over or on its way to its end.
     pub(super) fn give_up_child(&mut self, parent: TaskId, child: TaskId, reason: &str) {
+        if self.absent.contains(child) {
+            // It is cancelled when it has been read; if that must wait for the next start, the child's own history and its parent's say so.
+            return self.load(child, Pending::GiveUp(parent, reason.to_owned()));
+        }
         let Some(resident) = self.residents.get_mut(child) else { return };
         let reason = tasker_engine::failure::cut(format!("its parent task {parent} needs it no more: {reason}"));
         if let Ok(decision) = cancel::cancel(&mut resident.task, &reason, self.clock.now()) {
@@ -155,41 +161,30 @@ impl Shard {
         }
     }
 
-    /// Parents whose child is over although the attempt is open, and children whose parent waits for them no more: neither can come of a commit,
-    /// because both change in one. Put right and said loudly all the same, because a task that waits for ever is worse.
-    pub(super) fn reconcile_children(&mut self) -> Vec<TaskId> {
-        let mut unknown = Vec::new();
-        let mut over = Vec::new();
-        let mut orphans = Vec::new();
-        for resident in self.residents.iter().filter(|resident| !resident.task.status.is_terminal()) {
-            let task = &resident.task;
-            for step in task.indexes() {
-                if let Some(Target::Child(child)) = task.open_attempt(step).map(|open| &open.target) {
-                    match self.residents.get(*child) {
-                        None => unknown.push(*child),
-                        Some(known) if known.task.status.is_terminal() => over.push(*child),
-                        Some(_) => {}
-                    }
+    /// Puts a task that was just read right with its parent and its children. A parent whose child is over although the attempt is open, and a
+    /// child whose parent waits for it no more, can come of a commit only if the parent gave the child up while the child was not in memory and
+    /// the process ended before the child was read. A task that waits for ever is worse, so both are looked for.
+    pub(super) fn reconcile(&mut self, id: TaskId) {
+        let Some(resident) = self.residents.get(id).filter(|known| !known.task.status.is_terminal()) else { return };
+        let task = &resident.task;
+        let missing: Vec<TaskId> = open_children(task).filter(|child| !self.is_active(*child)).collect();
+        let parent = task.submission.parent.filter(|parent| !parent.detached && task.ending.is_none());
+        let orphaned = parent.filter(|parent| !self.is_awaited_by(parent) && !self.loads.is_damaged(parent.task));
+        for child in missing {
+            match self.residents.get(child) {
+                Some(_) => {
+                    tracing::error!(task_id = %child, "a child task is over, but its parent's attempt was open: reported again");
+                    self.tell_parent(child);
                 }
-            }
-            let parent = task.submission.parent.filter(|parent| !parent.detached && task.ending.is_none());
-            if let Some(parent) = parent.filter(|parent| !self.is_awaited_by(parent)) {
-                orphans.push((task.id, parent.task));
+                None if self.loads.is_damaged(child) => {}
+                None => self.load(child, Pending::Over),
             }
         }
-        // The memory has no order; what is decided has one.
-        unknown.sort_unstable();
-        over.sort_unstable();
-        orphans.sort_unstable();
-        for child in over {
-            tracing::error!(task = %child, "a child task is over, but its parent's attempt was open: reported again");
-            self.tell_parent(child);
+        if let Some(parent) = orphaned {
+            tracing::warn!(task_id = %id, parent = %parent.task, "a child task that nobody waits for was still running: cancelled");
+            let reason = self.loads.why_given_up(id).unwrap_or_else(|| "its attempt is over".to_owned());
+            self.give_up_child(parent.task, id, &reason);
         }
-        for (child, parent) in orphans {
-            tracing::error!(task = %child, %parent, "a child task that nobody waits for was still running: cancelled");
-            self.give_up_child(parent, child, "its attempt is over");
-        }
-        unknown
     }
 
     fn is_awaited_by(&self, parent: &Parent) -> bool {
@@ -202,8 +197,8 @@ impl Shard {
         let room = self.room_at(child_depth(task).min(DEPTHS - 1));
         if self.draining.is_some() {
             "; the coordinator is shutting down, the next one starts it".to_owned()
-        } else if self.residents.active() >= room {
-            format!("; {} tasks are active and at most {room} may be, so it waits until some are over", self.residents.active())
+        } else if self.active() >= room {
+            format!("; {} tasks are active and at most {room} may be, so it waits until some are over", self.active())
         } else {
             String::new()
         }

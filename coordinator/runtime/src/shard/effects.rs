@@ -10,7 +10,6 @@ use super::group::AfterCommit;
 use super::routing::bucket_of;
 use crate::operations::Committed;
 use crate::port::store::JournalRow;
-use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tasker_engine::decide::{Decision, Effect, timer};
@@ -106,8 +105,8 @@ impl Shard {
             Effect::Listen { step, name, key } => self.listen(id, step, name, key),
             // The parent has changed already; what that means for the child is read from it.
             Effect::PauseChild { child, .. } => self.settle_pause(child),
-            Effect::SetStepTimer { step, due } => self.timers.push(Reverse((due, id, Some(step)))),
-            Effect::SetTaskTimer { due } => self.timers.push(Reverse((due, id, None))),
+            Effect::SetStepTimer { step, due } => self.timers.set(due, id, Some(step)),
+            Effect::SetTaskTimer { due } => self.timers.set(due, id, None),
             Effect::Ask { step, input, dependencies } => match asked {
                 Some(Asked::Session(session)) => self.ask_session(id, step, &session, input, dependencies),
                 Some(Asked::Responders) => self.ask_responders(id, step, input),

@@ -6,25 +6,10 @@
 use super::Shard;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tasker_engine::event::Target;
-use tasker_engine::task::{StepState, TaskStatus};
-use tasker_engine::{Namespace, StepIndex, SystemName, Task};
+use tasker_engine::{Namespace, SystemName};
 use tasker_registry::message::SessionState;
 use tasker_telemetry::metric::{self, OTHER, SERIES_MAX};
 use tasker_telemetry::reading::Readings;
-
-/// What steps may wait for, as figures name it: all of them are there, also at zero.
-const WAITS: [&str; 4] = ["signal", "event", "sleep", "approval"];
-
-/// What all tasks that are not over show together.
-#[derive(Default)]
-struct Seen {
-    uncovered: u64,
-    waits: BTreeMap<&'static str, u64>,
-    held: u64,
-    paused: u64,
-    children: u64,
-}
 
 /// The live workers of one system together.
 #[derive(Default)]
@@ -37,7 +22,8 @@ struct Fleet {
 }
 
 impl Shard {
-    pub(super) fn figures(&self) -> Readings {
+    pub(super) fn figures(&mut self) -> Readings {
+        self.freshen_tally();
         let mut readings = Readings::default();
         self.counters.read(&mut readings);
         self.read_tasks(&mut readings);
@@ -57,17 +43,21 @@ impl Shard {
     }
 
     fn read_tasks(&self, readings: &mut Readings) {
-        let seen = self.look_around();
-        let running = (self.residents.active() as u64).saturating_sub(seen.paused);
+        let tally = &self.tally;
+        let running = (self.active() as u64).saturating_sub(tally.paused);
         readings.add(&metric::TASKS_ACTIVE, &["running"], running);
-        readings.add(&metric::TASKS_ACTIVE, &["paused"], seen.paused);
-        readings.add(&metric::UNCOVERED_STEPS, &[], seen.uncovered);
-        for (wait, count) in seen.waits {
+        readings.add(&metric::TASKS_ACTIVE, &["paused"], tally.paused);
+        readings.add(&metric::TASKS_PLACE, &["memory"], self.residents.active());
+        readings.add(&metric::TASKS_PLACE, &["asleep"], self.absent.asleep());
+        readings.add(&metric::TASKS_PLACE, &["unread"], self.absent.unread());
+        // What cannot be read waits for a person.
+        readings.add(&metric::UNCOVERED_STEPS, &[], tally.uncovered + self.loads.damaged() as u64);
+        for (wait, count) in tally.waits() {
             readings.add(&metric::STEPS_WAITING, &[wait], count);
         }
-        readings.add(&metric::STEPS_HELD, &[], seen.held);
+        readings.add(&metric::STEPS_HELD, &[], tally.held);
         readings.add(&metric::WORKFLOWS_PAUSED, &[], self.pauses.len());
-        readings.add(&metric::CHILDREN_OPEN, &[], seen.children);
+        readings.add(&metric::CHILDREN_OPEN, &[], tally.children);
         readings.add(&metric::CHILDREN_WAITING, &[], self.nursery.len());
     }
 
@@ -120,45 +110,6 @@ impl Shard {
             for (state, count) in [("used", fleet.used), ("free", fleet.free)] {
                 readings.add(&metric::WORKER_SLOTS, &[namespace, system, state], count);
             }
-        }
-    }
-
-    /// Looks at every step of every task that is not over.
-    fn look_around(&self) -> Seen {
-        let mut seen = Seen { waits: WAITS.map(|what| (what, 0)).into(), ..Seen::default() };
-        for resident in self.residents.iter().filter(|resident| resident.task.status == TaskStatus::Running) {
-            let task = &resident.task;
-            seen.paused += u64::from(task.paused.is_some());
-            seen.children += u64::from(task.submission.parent.is_some_and(|parent| !parent.detached));
-            for step in task.indexes() {
-                match &task.progress(step).state {
-                    StepState::Waiting(waiting) => *seen.waits.entry(waiting.wait.as_str()).or_default() += 1,
-                    StepState::Held { .. } => seen.held += 1,
-                    _ => seen.uncovered += u64::from(self.is_uncovered(task, step)),
-                }
-            }
-        }
-        seen
-    }
-
-    /// Whether a step is not over and waits for nothing that can ever wake it (P12): never.
-    fn is_uncovered(&self, task: &Task, step: StepIndex) -> bool {
-        match &task.progress(step).state {
-            // An item waits for its turn among the others.
-            StepState::Pending => task.item(step).is_none() && task.progress(step).open_dependencies == 0,
-            StepState::Running(open) => match open.target {
-                Target::Child(child) => self.residents.get(child).is_none_or(|child| child.task.status.is_terminal()),
-                Target::Session(_) | Target::Responders | Target::Http => self.attempts.get(&open.token.0).is_none(),
-            },
-            StepState::Parked => task.parked.is_empty(),
-            StepState::FannedOut => task.progress(step).fan.as_ref().is_none_or(|fan| fan.over == fan.count),
-            StepState::FallingBack { to, .. } => task.progress(*to).state.is_terminal(),
-            StepState::Ready { .. } | StepState::BackingOff { .. } | StepState::Waiting(_) | StepState::Held { .. } => false,
-            StepState::Standby
-            | StepState::Succeeded { .. }
-            | StepState::Failed { .. }
-            | StepState::Skipped { .. }
-            | StepState::Cancelled { .. } => false,
         }
     }
 }

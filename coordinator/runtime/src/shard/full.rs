@@ -5,7 +5,7 @@
 //! answered at once, and questions about a task whose latest decisions wait are refused, because a crash could still undo those.
 //! Worker replies go on being taken until the group is as large as it may be (P22); those that are not are sent again by the workers.
 
-use super::loading::{concerned, refuse};
+use super::companions::{concerned, refuse};
 use super::{InFlight, Shard};
 use crate::command::Command;
 use crate::operations::Unavailable;

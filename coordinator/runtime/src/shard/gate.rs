@@ -290,6 +290,16 @@ impl Shard {
                 }
             }
         }
+        for step in &steps {
+            for task in self.absent.ahead_of(workflow, *step) {
+                *counts.entry(*step).or_default() += 1;
+                let first = affected.entry(*step).or_default();
+                first.insert(task);
+                if first.len() > Incompatibility::TASKS_SHOWN {
+                    first.pop_last();
+                }
+            }
+        }
         for one in &mut found {
             one.tasks = counts.get(&one.finding.index).copied().unwrap_or_default();
             one.shown = affected.get(&one.finding.index).into_iter().flatten().copied().collect();
@@ -315,7 +325,7 @@ fn message(found: &[Incompatibility]) -> Option<String> {
 }
 
 /// Whether a step may still ask a worker. A handler on standby may be called for.
-fn is_ahead(state: &StepState) -> bool {
+pub(super) fn is_ahead(state: &StepState) -> bool {
     !state.is_terminal() || matches!(state, StepState::Standby)
 }
 

@@ -119,19 +119,27 @@ impl Shard {
     /// Open attempts that the worker says it holds are its own from now on, whoever carried them before. Its sequence starts anew,
     /// so what it does not hold counts as lost on the way and is sent again by the next beat.
     fn adopt(&mut self, key: &SessionKey, held: &[Held]) {
-        let uptime = self.uptime();
         for (token, open) in self.attempts.of_session(key) {
             let carrier = Carrier::Session(key.clone(), 0);
             self.attempts.put(token, super::attempts::Open { carrier, ..open });
         }
         for held in held {
-            let token = held.attempt.token.0;
-            if let Some(open) = self.attempts.get(&token).cloned()
-                && self.is_owner(key, open.task, open.step)
-            {
-                let carrier = Carrier::Session(key.clone(), 0);
-                self.attempts.put(token, super::attempts::Open { carrier, sent_at: uptime, ..open });
+            if self.absent.is_unread(held.attempt.task) {
+                self.load(held.attempt.task, Pending::Adopt(key.clone(), Box::new(held.clone())));
+            } else {
+                self.adopt_one(key, held);
             }
+        }
+    }
+
+    pub(super) fn adopt_one(&mut self, key: &SessionKey, held: &Held) {
+        let (uptime, token) = (self.uptime(), held.attempt.token.0);
+        if let Some(open) = self.attempts.get(&token).cloned()
+            && self.registry.session(key).is_some()
+            && self.is_owner(key, open.task, open.step)
+        {
+            let carrier = Carrier::Session(key.clone(), 0);
+            self.attempts.put(token, super::attempts::Open { carrier, sent_at: uptime, ..open });
         }
     }
 
@@ -167,6 +175,8 @@ impl Shard {
                         resident.progress.insert(open.step, progress);
                     }
                 }
+                // After a start nobody knows yet which attempts of the task are open.
+                None if self.absent.is_unread(held.attempt.task) => self.wake(held.attempt.task),
                 None => {
                     // Closed meanwhile: the order to stop may have been lost.
                     let reason = "the attempt is no longer open".to_owned();

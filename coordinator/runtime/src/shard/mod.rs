@@ -6,13 +6,16 @@
 //!
 //! Start reading at [`Shard::run`].
 
+mod absent;
 mod asking;
 mod attempts;
 mod catalog;
 mod change;
 mod children;
+mod companions;
 mod counters;
 mod deliver;
+mod dense;
 mod effects;
 mod figures;
 mod flow;
@@ -33,8 +36,12 @@ mod recover;
 mod resident;
 mod responders;
 mod routing;
+mod sleep;
 mod spans;
 mod submit;
+mod take_in;
+mod tally;
+mod timers;
 mod views;
 mod waits;
 mod why;
@@ -44,13 +51,14 @@ pub use recover::StartError;
 
 use crate::command::Command;
 use crate::failpoint::{self, Failpoint};
-use crate::operations::{Committed, Operations, TaskView, Unavailable};
+use crate::operations::{Operations, TaskView, Unavailable, Watchers};
 use crate::port::bus::{Bus, Inbound};
 use crate::port::egress::Egress;
-use crate::port::store::{CommitError, Sequence, Store};
+use crate::port::store::{CommitError, History, ReadError, Sequence, Store};
 use crate::port::surroundings::{Chance, Clock, Surroundings};
-use crate::settings::{COMMANDS_MAX, GROUP_ROWS_MAX, INPUTS_PER_TURN, Settings, TICK, WATCH_BUFFER};
+use crate::settings::{COMMANDS_MAX, COMMANDS_PER_TURN, GROUP_ROWS_MAX, INPUTS_PER_TURN, Settings, TICK};
 use crate::trace::SpanSink;
+use absent::Absent;
 use attempts::{Attempts, TokenKey};
 use catalog::Catalog;
 use children::Nursery;
@@ -58,20 +66,23 @@ use counters::Counters;
 use effects::Effects;
 use group::{AfterCommit, Group};
 use http::Manners;
+use loading::Loads;
 use outside::Kept;
 use pauses::Pauses;
 use project::Projection;
 use reach::Reach;
 use resident::{Keys, Residents};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tasker_engine::{StepIndex, TaskId, Timestamp};
+use tally::Tally;
+use tasker_engine::event::Entry;
+use tasker_engine::{TaskId, Timestamp};
 use tasker_registry::Registry;
 use tasker_scheduler::breaker::Permit;
 use tasker_scheduler::{Scheduler, TargetId};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use timers::Timers;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use waits::Waits;
@@ -86,9 +97,16 @@ pub struct Running {
 
 /// Something that was read from the store on behalf of the loop.
 enum Internal {
-    /// A task that was not in memory; none if there is no such task.
-    Loaded(TaskId, Result<Option<Box<recover::Loaded>>, crate::port::store::ReadError>),
+    /// Tasks that were not in memory; none if there is no such task.
+    Read(Vec<(TaskId, Result<Option<History>, ReadError>)>),
+    /// One of the reads is over.
+    ReadOver,
+    /// What was committed in the last moments before the start.
+    Spans(Vec<Arc<Entry>>),
 }
+
+/// Reads that may wait for the loop: each may hold megabytes.
+const READS_BUFFERED: usize = 4;
 
 /// Somebody who waits for a task's end.
 type Waiter = oneshot::Sender<Result<Option<TaskView>, Unavailable>>;
@@ -102,11 +120,16 @@ pub(crate) struct Shard {
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
     spans: SpanSink,
-    committed: broadcast::Sender<Committed>,
+    committed: Watchers,
     internal: mpsc::Sender<Internal>,
     started: Instant,
     started_at: Timestamp,
     residents: Residents,
+    absent: Absent,
+    loads: Loads,
+    /// Tasks that may leave the memory, and those that are looked at again at the next tick.
+    drowsy: VecDeque<TaskId>,
+    dozing: Vec<TaskId>,
     catalog: Catalog,
     registry: Registry,
     scheduler: Scheduler,
@@ -123,12 +146,15 @@ pub(crate) struct Shard {
     kept: Kept,
     pauses: Pauses,
     keys: Keys,
-    timers: BinaryHeap<Reverse<(Timestamp, TaskId, Option<StepIndex>)>>,
+    timers: Timers,
     group: Group,
     in_flight: Option<InFlight>,
     last: Sequence,
+    /// The newest journal row that is known to be durable.
+    committed_to: Sequence,
     last_task: TaskId,
     projection: Projection,
+    tally: Tally,
     counters: Counters,
     gate: gate::Gate,
     hearing: hearing::Hearing,
@@ -140,6 +166,8 @@ struct InFlight {
     commit: JoinHandle<Result<(), CommitError>>,
     after: Vec<AfterCommit>,
     rows: usize,
+    /// The newest journal row of all that was decided before it began.
+    last: Sequence,
     since: Instant,
 }
 
@@ -162,8 +190,8 @@ pub async fn start(
     surroundings: Surroundings,
 ) -> Result<Running, StartError> {
     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-    let (committed, _) = broadcast::channel(WATCH_BUFFER);
-    let (internal, loaded) = mpsc::channel(1024);
+    let committed = Watchers::default();
+    let (internal, loaded) = mpsc::channel(READS_BUFFERED);
     let operations = Operations::new(commands, committed.clone(), store.clone(), egress.clone(), surroundings.clock.clone());
     let shard = Shard::recover(settings, store, (bus, egress), surroundings, spans, committed, internal).await?;
     let ended = tokio::spawn(shard.run(receiver, inbox, loaded));
@@ -189,7 +217,6 @@ impl Shard {
             tokio::select! {
                 biased;
                 outcome = finished(&mut self.in_flight) => self.after_commit(outcome)?,
-                Some(internal) = loaded.recv() => self.take_internal(internal),
                 count = inbox.recv_many(&mut messages, INPUTS_PER_TURN), if roomy => {
                     if count == 0 { self.begin_drain(Duration::ZERO, None); }
                     (self.counters.received_at, self.counters.inbox) = (self.uptime(), inbox.len());
@@ -199,15 +226,19 @@ impl Shard {
                     if count == 0 { self.begin_drain(Duration::ZERO, None); }
                     for request in requests.drain(..) { self.take_command(request); }
                 }
+                Some(internal) = loaded.recv() => self.take_internal(internal),
                 () = tokio::time::sleep(due), if roomy => {}
                 _ = tick.tick() => self.tick(),
             }
+            self.take_turns(&mut commands, &mut loaded);
+            self.read_on();
             if self.is_roomy() {
                 self.fire_timers();
                 self.sweep_pauses();
                 self.start_children();
                 self.deliver();
             }
+            self.put_to_sleep();
             self.begin_commit();
             if self.is_drained() {
                 break;
@@ -226,28 +257,6 @@ impl Shard {
         self.started.elapsed()
     }
 
-    fn next_timer(&self) -> Duration {
-        if self.has_children_to_start() || self.has_pauses_to_settle() {
-            return Duration::ZERO;
-        }
-        let far = Duration::from_secs(3600);
-        self.timers.peek().map_or(far, |Reverse((due, _, _))| due.since(self.clock.now()))
-    }
-
-    /// Fires what is due; a bounded number per turn, so that many timers at once do not hold up everything else.
-    fn fire_timers(&mut self) {
-        let now = self.clock.now();
-        for _ in 0..INPUTS_PER_TURN {
-            match self.timers.peek() {
-                Some(Reverse((due, _, _))) if *due <= now => {}
-                _ => break,
-            }
-            let Some(Reverse((due, task, step))) = self.timers.pop() else { break };
-            self.counters.timer_lateness.observe_time(now.since(due));
-            self.fire(task, step, now);
-        }
-    }
-
     fn tick(&mut self) {
         self.judge_silence(self.is_roomy());
         self.retry_calls();
@@ -257,6 +266,23 @@ impl Shard {
         }
         self.keys.forget_old(self.clock.now());
         self.forget_events();
+        self.look_at_dozing();
+        self.pick_timers();
+        self.tally_round();
+    }
+
+    /// Whoever knocks all the time does not keep the others out: a few of each are taken in every turn.
+    fn take_turns(&mut self, commands: &mut mpsc::Receiver<Command>, loaded: &mut mpsc::Receiver<Internal>) {
+        if let Ok(internal) = loaded.try_recv() {
+            self.take_internal(internal);
+        }
+        for _ in 0..COMMANDS_PER_TURN {
+            if !self.is_roomy() && self.full.is_none() {
+                break;
+            }
+            let Ok(command) = commands.try_recv() else { break };
+            self.take_command(command);
+        }
     }
 
     /// Starts a commit if something was gathered and none is running.
@@ -264,6 +290,7 @@ impl Shard {
         if self.in_flight.is_some() || self.group.is_empty() {
             return;
         }
+        self.sweep_along();
         let group = std::mem::take(&mut self.group);
         if group.batch.is_empty() {
             self.carry_out(group.into_effects());
@@ -274,7 +301,7 @@ impl Shard {
         failpoint::pass(Failpoint::BeforeCommit);
         let store = self.store.clone();
         let commit = tokio::spawn(async move { store.commit(batch).await });
-        self.in_flight = Some(InFlight { commit, after, rows, since: Instant::now() });
+        self.in_flight = Some(InFlight { commit, after, rows, last: self.last, since: Instant::now() });
     }
 
     fn after_commit(&mut self, (done, outcome): (InFlight, Result<(), CommitError>)) -> Result<(), CommitError> {
@@ -284,6 +311,7 @@ impl Shard {
             Err(stopping @ (CommitError::Fenced { .. } | CommitError::Unknown(_))) => return Err(stopping),
         }
         failpoint::pass(Failpoint::AfterCommitBeforeSend);
+        self.committed_to = done.last;
         self.counters.rows_committed += done.rows as u64;
         self.counters.commit_rows.observe(done.rows as f64);
         self.counters.commit.observe_time(done.since.elapsed());
@@ -304,7 +332,7 @@ impl Shard {
                 AfterCommit::Answer(answer) => answer(),
                 AfterCommit::Tell(committed) => {
                     self.spans_of(&committed);
-                    let _ = self.committed.send(committed);
+                    self.committed.tell(committed);
                 }
             }
         }
@@ -323,13 +351,14 @@ impl Shard {
 
     fn is_drained(&self) -> bool {
         let Some(draining) = &self.draining else { return false };
-        let idle = self.in_flight.is_none() && self.group.is_empty();
+        let idle = self.in_flight.is_none() && self.group.is_empty() && !self.loads.is_awaited();
         idle && (self.attempts.is_idle() || Instant::now() >= draining.until)
     }
 
     /// The last things: what is projected, the bus flushed, the way out closed, the lease let go.
     async fn stop(mut self, mut commands: mpsc::Receiver<Command>) {
         commands.close();
+        self.refuse_held();
         self.sweep_all().await;
         self.bus.close().await;
         self.egress.close().await;

@@ -197,7 +197,7 @@ impl Shard {
     pub(super) fn listen(&mut self, task: TaskId, step: StepIndex, name: String, key: String) {
         let Some(resident) = self.residents.get(task) else { return };
         let key = EventKey { namespace: resident.task.workflow.namespace.clone(), name, key };
-        self.waits.listen(key.clone(), task, step);
+        self.waits.listen(&key, task, step);
         let mut place = 0;
         while let Some(event) = self.kept.oldest(&key, place) {
             let (number, payload) = (event.number, event.payload.clone());

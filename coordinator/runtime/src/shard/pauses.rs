@@ -68,7 +68,7 @@ fn is_paused_with_others(task: &Task) -> bool {
 impl Shard {
     /// Pauses a task whose workflow or parent is paused, and resumes one that was paused with them once neither is.
     pub(super) fn settle_pause(&mut self, id: TaskId) {
-        let Some(resident) = self.residents.get(id) else { return };
+        let Some(resident) = self.residents.get(id) else { return self.wake(id) };
         let task = &resident.task;
         let is_paused = task.paused.is_some();
         if (is_paused && !is_paused_with_others(task)) || task.status.is_terminal() || task.ending.is_some() {
@@ -145,6 +145,7 @@ impl Shard {
         let of_workflow = |task: &Task| task.workflow.namespace == namespace && task.workflow.name == name;
         let active = self.residents.iter().filter(|resident| !resident.task.status.is_terminal() && of_workflow(&resident.task));
         let mut active: Vec<TaskId> = active.map(|resident| resident.task.id).collect();
+        active.extend(self.absent.of_workflow(|workflow| workflow.namespace == namespace && workflow.name == name));
         active.sort_unstable();
         let key = (namespace.clone(), name.clone());
         let changed = reason.is_some() != self.pauses.workflows.contains_key(&key);
@@ -169,18 +170,10 @@ impl Shard {
         Ok(WorkflowPaused { name, pause: self.pauses.workflows.get(&key).cloned(), tasks, changed })
     }
 
-    /// After a start: what a crash kept from being marked as paused, or from going on.
-    pub(super) fn sweep_all_pauses(&mut self) {
-        let active = self.residents.iter().filter(|resident| !resident.task.status.is_terminal());
-        let concerned = active.filter(|resident| resident.task.paused.is_some() || self.pause_with_others(&resident.task).is_some());
-        let mut concerned: Vec<TaskId> = concerned.map(|resident| resident.task.id).collect();
-        concerned.sort_unstable();
-        self.pauses.sweep = concerned.into();
-    }
-
     /// Whether tasks have still to be paused or resumed with their workflow: the loop does not rest then.
     pub(super) fn has_pauses_to_settle(&self) -> bool {
-        !self.pauses.sweep.is_empty() && self.group.batch.journal.len() < GROUP_ROWS_MAX
+        let next = self.pauses.sweep.front();
+        next.is_some_and(|next| !self.must_wait_to_be_read(*next)) && self.group.batch.journal.len() < GROUP_ROWS_MAX
     }
 
     /// Pauses or resumes the next tasks with their workflow.
@@ -189,7 +182,8 @@ impl Shard {
             if self.group.batch.journal.len() >= GROUP_ROWS_MAX {
                 return;
             }
-            let Some(id) = self.pauses.sweep.pop_front() else { return };
+            let Some(id) = self.pauses.sweep.front().copied().filter(|id| !self.must_wait_to_be_read(*id)) else { return };
+            self.pauses.sweep.pop_front();
             self.settle_pause(id);
         }
     }

@@ -12,7 +12,7 @@ use tasker_engine::decide::resolve;
 use tasker_engine::event::Resolution;
 use tasker_engine::task::{StepState, Wait};
 use tasker_engine::workflow::StepKind;
-use tasker_engine::{Namespace, StepIndex, StepLabel, Task, TaskId, Timestamp};
+use tasker_engine::{Namespace, StepIndex, StepLabel, Task, TaskId};
 use tasker_manifest::nearest_name;
 
 impl Shard {
@@ -74,33 +74,30 @@ impl Shard {
             assignee.is_none_or(|assignee| view.assignees.is_empty() || view.assignees.contains(assignee))
         };
         let found = self.steps_of_people(Person::Decides, namespace, list, |resident, step| approval_view(resident, step).filter(asked));
-        let (approvals, more) = page(found, list.limit);
-        let next = approvals.last().filter(|_| more).map(|view| view.cursor);
+        let (approvals, next) = page(found, list.limit, |view| view.cursor);
         ApprovalPage { approvals, next }
     }
 
     pub(super) fn held(&mut self, namespace: &Namespace, list: &ListPeople) -> HeldPage {
         let found = self.steps_of_people(Person::Resolves, namespace, list, held_view);
-        let (held, more) = page(found, list.limit);
-        let next = held.last().filter(|_| more).map(|view| view.cursor);
+        let (held, next) = page(found, list.limit, |view| view.cursor);
         HeldPage { held, next }
     }
 
-    /// What `see` shows of the steps of tasks that may wait for a person, in order: at most one more than a page. Tasks that do not wait any
-    /// more leave the index on the way.
+    /// What `see` shows of the steps of tasks that may wait for a person, in order: at most one more than a page, and where to go on if not all
+    /// tasks were looked at. Tasks that do not wait any more leave the index on the way. Those that are looked at are in memory: the command
+    /// waited until they were.
     fn steps_of_people<V>(
         &mut self,
         what: Person,
         namespace: &Namespace,
         list: &ListPeople,
         see: impl Fn(&Resident, StepIndex) -> Option<V>,
-    ) -> Vec<V> {
-        let from = list.task.or(list.after.map(|after| after.task)).unwrap_or(TaskId::first_at(Timestamp::from_millis(0)));
-        let mut tasks = match what {
-            Person::Decides => self.waits.approvals(namespace, from),
-            Person::Resolves => self.waits.held(namespace, from),
-        };
-        tasks.retain(|task| list.task.is_none_or(|only| only == *task));
+    ) -> (Vec<V>, Option<StepCursor>) {
+        let tasks = self.people_asked(what, namespace, list);
+        let last =
+            tasks.last().copied().filter(|last| list.task.is_none() && !self.waits.waiting_for(what, namespace, last.next(), 1).is_empty());
+        let rest = last.map(|task| StepCursor { task, step: StepIndex(u32::MAX) });
         let mut found = Vec::new();
         for id in tasks {
             let Some(resident) = self.residents.get(id) else { continue };
@@ -115,7 +112,7 @@ impl Shard {
                 break;
             }
         }
-        found
+        (found, rest)
     }
 }
 
@@ -196,9 +193,16 @@ fn held_view(resident: &Resident, step: StepIndex) -> Option<HeldView> {
     })
 }
 
-/// The first of a list, and whether there are more.
-fn page<V>(mut found: Vec<V>, limit: usize) -> (Vec<V>, bool) {
-    let more = found.len() > limit;
+/// The first of what was found, and where the next page begins, if there is one.
+fn page<V>(
+    (mut found, rest): (Vec<V>, Option<StepCursor>),
+    limit: usize,
+    cursor: impl Fn(&V) -> StepCursor,
+) -> (Vec<V>, Option<StepCursor>) {
+    if found.len() <= limit {
+        return (found, rest);
+    }
     found.truncate(limit);
-    (found, more)
+    let next = found.last().map(cursor);
+    (found, next)
 }

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::resident::Resident;
+use super::sleep::is_still;
 use crate::port::store::{Batch, ForgetKeys, Sequence, TaskRow, WaitingFor};
 use crate::settings::SWEEP_ROWS_MAX;
 use std::collections::BTreeSet;
@@ -13,9 +14,9 @@ use tasker_engine::TaskId;
 pub(super) struct Projection {
     dirty: BTreeSet<TaskId>,
     /// What the sweep that runs has still to write, and up to where the journal will then be reflected. A set, because every finished task
-    /// is looked up in it before it leaves memory.
+    /// is looked up in it before it leaves memory. Without a place the mark stays where it is.
     sweep: BTreeSet<TaskId>,
-    mark: Sequence,
+    mark: Option<Sequence>,
     /// Rows in each piece of the sweep that runs.
     piece: usize,
     swept_at: Duration,
@@ -31,6 +32,11 @@ const FORGET_KEYS_EVERY: Duration = Duration::from_secs(600);
 impl Projection {
     pub fn touch(&mut self, id: TaskId) {
         self.dirty.insert(id);
+    }
+
+    /// Tasks whose row in the store does not say the latest, at most so many.
+    pub fn changed(&self, most: usize) -> Vec<TaskId> {
+        self.dirty.iter().chain(&self.sweep).take(most).copied().collect()
     }
 
     /// Whether the task's row in the store, or in a batch on its way there, says the latest.
@@ -50,7 +56,7 @@ impl Shard {
             self.projection.sweep = std::mem::take(&mut self.projection.dirty);
             // However much has changed, a sweep ends before the next is due: otherwise finished tasks would pile up in memory under load.
             self.projection.piece = SWEEP_ROWS_MAX.max(self.projection.sweep.len().div_ceil(SWEEP_PIECES));
-            self.projection.mark = self.last;
+            self.projection.mark = (!self.loads.holds_mark()).then_some(self.last);
             self.projection.swept_at = uptime;
         }
         self.sweep_piece(self.projection.piece);
@@ -61,8 +67,20 @@ impl Shard {
             let used_before = tasker_engine::Timestamp::from_millis(now.as_millis().saturating_sub(keep));
             self.group.batch.forget_keys = Some(ForgetKeys { used_before, now });
         }
-        let projection = &self.projection;
-        self.residents.evict(|id| projection.is_clean(id));
+        self.evict();
+    }
+
+    /// With each commit, if that is wanted: writes what has changed.
+    pub(super) fn sweep_along(&mut self) {
+        if self.settings.sweep.is_zero() {
+            self.sweep();
+        }
+    }
+
+    /// Lets go of tasks that are over. What is not committed is not in the store, where it would be looked for.
+    fn evict(&mut self) {
+        let Self { projection, residents, committed_to, loads, .. } = self;
+        residents.evict(|known| known.last <= *committed_to && projection.is_clean(known.task.id) && !loads.needs(known.task.id));
     }
 
     fn sweep_piece(&mut self, most: usize) {
@@ -77,19 +95,23 @@ impl Shard {
                 if !earlier.is_empty() {
                     written.insert(id);
                 }
+                if is_still(&resident.task) {
+                    self.drowsy.push_back(id);
+                }
+                self.tally_up(id);
             }
         }
         let kept = earlier.into_iter().filter(|row| !written.contains(&row.id));
         self.group.batch.tasks.extend(kept);
         if self.projection.sweep.is_empty() {
-            self.group.batch.projected_to = Some(self.projection.mark);
+            self.group.batch.projected_to = self.projection.mark.or(self.group.batch.projected_to);
         }
     }
 
     /// Projects everything, at a graceful stop, so that the next start has nothing to catch up with.
     pub(super) async fn sweep_all(&mut self) {
         self.projection.sweep.extend(std::mem::take(&mut self.projection.dirty));
-        self.projection.mark = self.last;
+        self.projection.mark = (!self.loads.holds_mark()).then_some(self.last);
         self.group.batch = Batch::default();
         while !self.projection.sweep.is_empty() {
             self.sweep_piece(SWEEP_ROWS_MAX);

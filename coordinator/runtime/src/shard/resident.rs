@@ -1,13 +1,18 @@
 //! Tasks in memory, and the idempotency keys that the store may not show yet.
 
+use super::tally::Share;
 use crate::operations::{COMMENTS_SHOWN_MAX, Comment};
 use crate::port::store::{KeyUse, Sequence};
-use crate::settings::{FINISHED_KEPT, KEY_LOOKUP_VALID};
+use crate::settings::{FINISHED_BYTES_KEPT, FINISHED_KEPT, KEY_LOOKUP_VALID};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use tasker_engine::event::{Entry, Event};
+use tasker_engine::task::StepState;
 use tasker_engine::{Namespace, Payload, StepIndex, Task, TaskId, Timestamp};
 use tasker_scheduler::LaneId;
+
+/// Room for so many tasks is kept in any case.
+const SHRINK_FROM: usize = 16_384;
 
 /// A task in memory.
 pub(super) struct Resident {
@@ -21,11 +26,13 @@ pub(super) struct Resident {
     pub progress: BTreeMap<StepIndex, Payload>,
     /// The latest comments on its approvals, oldest first.
     pub comments: VecDeque<(StepIndex, Comment)>,
+    /// What it adds to the figures, as counted last.
+    pub share: Share,
 }
 
 impl Resident {
     pub fn new(task: Task, last: Sequence, lanes: Arc<Vec<Option<LaneId>>>) -> Self {
-        Self { task, last, lanes, progress: BTreeMap::new(), comments: VecDeque::new() }
+        Self { task, last, lanes, progress: BTreeMap::new(), comments: VecDeque::new(), share: Share::default() }
     }
 
     /// Keeps what the task's state does not.
@@ -46,14 +53,14 @@ impl Resident {
     }
 }
 
-/// Every task that is not over, and the last ones that are.
+/// Tasks that something may happen to now, and the last ones that are over.
 #[derive(Default)]
 pub(super) struct Residents {
     tasks: HashMap<TaskId, Resident>,
-    finished: VecDeque<TaskId>,
+    /// The last ones, and how much their payloads take.
+    finished: VecDeque<(TaskId, usize)>,
+    finished_bytes: usize,
     active: usize,
-    /// What waits for tasks that are being read from the store.
-    pub loading: HashMap<TaskId, Vec<super::loading::Pending>>,
 }
 
 impl Residents {
@@ -63,6 +70,11 @@ impl Residents {
 
     pub fn get_mut(&mut self, id: TaskId) -> Option<&mut Resident> {
         self.tasks.get_mut(&id)
+    }
+
+    /// Whether a task is in memory and not over.
+    pub fn is_active(&self, id: TaskId) -> bool {
+        self.tasks.get(&id).is_some_and(|known| !known.task.status.is_terminal())
     }
 
     pub fn active(&self) -> usize {
@@ -77,28 +89,61 @@ impl Residents {
         let id = resident.task.id;
         let over = resident.task.status.is_terminal();
         if self.tasks.insert(id, resident).is_none() {
-            if over { self.finished.push_back(id) } else { self.active += 1 }
+            if over { self.remember(id) } else { self.active += 1 }
         }
+    }
+
+    /// Takes a task that is not over out of the memory.
+    pub fn remove(&mut self, id: TaskId) -> Option<Resident> {
+        let resident = self.tasks.remove(&id)?;
+        self.active = self.active.saturating_sub(1);
+        self.shrink();
+        Some(resident)
+    }
+
+    /// Gives back the room of a crowd that has left.
+    fn shrink(&mut self) {
+        if self.tasks.capacity() > SHRINK_FROM && self.tasks.len() < self.tasks.capacity() / 8 {
+            self.tasks.shrink_to(self.tasks.len() * 2);
+        }
+    }
+
+    fn remember(&mut self, id: TaskId) {
+        let bytes = self.tasks.get(&id).map_or(0, |resident| payload_bytes(&resident.task));
+        self.finished.push_back((id, bytes));
+        self.finished_bytes += bytes;
     }
 
     /// Notes that a task is over: it stays for a while.
     pub fn finish(&mut self, id: TaskId) {
         self.active = self.active.saturating_sub(1);
-        self.finished.push_back(id);
+        self.remember(id);
     }
 
-    /// Lets go of the oldest finished tasks that `may_go`.
-    pub fn evict(&mut self, may_go: impl Fn(TaskId) -> bool) {
-        while self.finished.len() > FINISHED_KEPT {
-            match self.finished.front() {
-                Some(oldest) if may_go(*oldest) => {
-                    self.tasks.remove(oldest);
-                    self.finished.pop_front();
-                }
-                _ => break,
+    /// Lets go of the oldest finished tasks that `may_go`, until few enough are left, with few enough bytes.
+    pub fn evict(&mut self, may_go: impl Fn(&Resident) -> bool) {
+        while self.finished.len() > FINISHED_KEPT || self.finished_bytes > FINISHED_BYTES_KEPT {
+            let Some((oldest, bytes)) = self.finished.front().copied() else { break };
+            if !self.tasks.get(&oldest).is_none_or(&may_go) {
+                break;
             }
+            self.tasks.remove(&oldest);
+            self.finished.pop_front();
+            self.finished_bytes -= bytes;
         }
+        self.shrink();
     }
+}
+
+/// What the payloads of a task take.
+fn payload_bytes(task: &Task) -> usize {
+    let of_steps = task.steps.iter().map(|progress| match &progress.state {
+        StepState::Succeeded { result, .. } => result.bytes().len(),
+        _ => 0,
+    });
+    let items = task.items.iter().map(|item| item.value.bytes().len());
+    let own = [Some(&task.submission.input), task.result.as_ref()];
+    of_steps.chain(items).chain(own.into_iter().flatten().map(|payload| payload.bytes().len())).sum()
 }
 
 /// Keys accepted a moment ago: whoever looked into the store before their commit did not see them.

@@ -149,7 +149,7 @@ impl Shard {
         if self.draining.is_some() {
             return Err(Unavailable::Draining.into());
         }
-        if self.residents.active() >= self.settings.active_tasks_max {
+        if self.active() >= self.settings.active_tasks_max {
             return Err(Unavailable::Busy { retry_after: Duration::from_secs(2) }.into());
         }
         let id = self.next_task(now);

@@ -4,7 +4,7 @@ use super::Shard;
 use super::children::children_of;
 use super::people::find_step;
 use super::resident::Resident;
-use crate::command::Command;
+use crate::command::{Command, Head};
 use crate::operations::{
     CHILDREN_SHOWN_MAX, CapabilityView, ChildView, ItemPage, ItemView, ItemsError, ListItems, SystemView, TaskView, WorkerView,
 };
@@ -24,7 +24,11 @@ impl Shard {
             }
             Command::Head { namespace, id, answer } => {
                 let found = self.residents.get(id).filter(|known| known.task.submission.namespace == namespace);
-                let head = found.map(|resident| (self.view(resident), resident.last));
+                let head = found.map(|resident| Head {
+                    workflow: resident.task.workflow.clone(),
+                    last: resident.last,
+                    finished: resident.task.status.is_terminal(),
+                });
                 self.answer(answer, Ok(head));
             }
             Command::WaitFinished { namespace, id, answer } => {
@@ -71,16 +75,16 @@ impl Shard {
             }
             Command::Approvals { namespace, list, answer } => {
                 let page = self.approvals(&namespace, &list);
-                self.answer(answer, page);
+                self.answer(answer, Ok(page));
             }
             Command::Held { namespace, list, answer } => {
                 let page = self.held(&namespace, &list);
-                self.answer(answer, page);
+                self.answer(answer, Ok(page));
             }
             Command::Status { answer } => {
                 let bus = ("bus", self.bus.is_connected(), self.bus.describe());
                 let draining = self.draining.is_some();
-                let state = if draining { "draining".to_owned() } else { format!("{} active tasks", self.residents.active()) };
+                let state = if draining { "draining".to_owned() } else { format!("{} active tasks", self.active()) };
                 self.answer(answer, vec![bus, ("runtime", !draining, state)]);
             }
             Command::Figures { answer } => {
@@ -123,7 +127,7 @@ impl Shard {
             task: child,
             step: task.label(step),
             detached,
-            status: self.residents.get(child).map(|known| known.task.status),
+            status: self.status_of(child),
         });
         TaskView {
             children: children.collect(),
