@@ -1,6 +1,7 @@
 //! The table of routes, and what all of them share.
 
 use crate::edge::{Edge, guard};
+use crate::forward::{Peers, forward};
 use crate::gate::{Gate, WAITS_MAX};
 use crate::measurements::Measurements;
 use crate::metrics::Metrics;
@@ -70,6 +71,8 @@ pub(crate) struct App {
     pub(crate) measurements: Measurements,
     /// For streams and long polls.
     pub(crate) gate: Gate,
+    /// The way to the other coordinators of the database.
+    pub(crate) peers: Peers,
     /// For request bodies.
     pub(crate) body_memory: Arc<Semaphore>,
     /// The OpenAPI document, written once.
@@ -148,9 +151,10 @@ pub fn measured(operations: Operations, options: Options) -> (Router, Measuremen
     let document = Bytes::from(docs::document(&options.version));
     let gate = Gate::new(WAITS_MAX);
     let measurements = Measurements::new(operations.clone(), metrics.clone(), gate.clone(), options.version.clone());
-    let (options, body_memory) = (Arc::new(options), request::body::memory());
-    let app = App { operations, options, metrics, measurements: measurements.clone(), gate, body_memory, document };
-    (routes().layer(from_fn_with_state(edge, guard)).with_state(app), measurements)
+    let (options, body_memory, peers) = (Arc::new(options), request::body::memory(), Peers::new());
+    let app = App { operations, options, metrics, measurements: measurements.clone(), gate, peers, body_memory, document };
+    let routes = routes().layer(from_fn_with_state(app.clone(), forward)).layer(from_fn_with_state(edge, guard));
+    (routes.with_state(app), measurements)
 }
 
 fn routes() -> Router<App> {

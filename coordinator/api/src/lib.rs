@@ -16,6 +16,7 @@ mod edge;
 mod events;
 mod exposition;
 mod flow;
+mod forward;
 mod gate;
 mod health;
 mod instant;

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tasker_runtime::port::bus::{Inbound, Inbox};
-use tasker_wire::worker::{Subjects, decode};
+use tasker_runtime::port::bus::{FromWorker, Inbound, Inbox, SessionKey};
+use tasker_wire::worker::{Arrival, Kind, Subjects, decode};
 
 /// What is refused, by reason.
 #[derive(Debug, Default)]
@@ -33,26 +33,38 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Takes one message. Waits while the runtime is behind, so that the bus is slowed and nothing is lost (P22). False once the
-    /// runtime is gone.
-    pub(crate) async fn take(&self, subject: &str, body: Bytes) -> bool {
+    /// Takes one message. Waits while the shard it is for is behind, so that the bus is slowed and nothing is lost (P22).
+    pub(crate) async fn take(&self, subject: &str, body: Bytes) {
         let Some(arrival) = self.subjects.read(subject) else {
             self.refused.count("subject");
-            return true;
+            return;
         };
+        if !self.inbox.is_here(&arrival.namespace) {
+            return self.overhear(arrival, body);
+        }
         match decode(arrival, body) {
             Ok(heard) => {
                 if heard.attempts_dropped > 0 {
                     tracing::warn!(subject, attempts = heard.attempts_dropped, "attempts dropped: nobody was given one of that name");
                     self.refused.add("attempt", heard.attempts_dropped);
                 }
-                self.inbox.send(Inbound::Worker(heard.message)).await.is_ok()
+                let namespace = heard.message.namespace.clone();
+                self.inbox.deliver(&namespace, Inbound::Worker(heard.message)).await;
             }
             Err(unreadable) => {
                 tracing::warn!(subject, reason = unreadable.reason, "message refused: unreadable");
                 self.refused.count(unreadable.reason);
-                true
             }
+        }
+    }
+
+    /// A worker of a namespace that another coordinator runs: remembered, in case that one goes away.
+    fn overhear(&self, arrival: Arrival, body: Bytes) {
+        if matches!(arrival.kind, Kind::Hello | Kind::Beat)
+            && let Ok(heard) = decode(arrival, body)
+        {
+            let FromWorker { namespace, system, session, .. } = heard.message;
+            self.inbox.overhear(SessionKey { namespace, system, session });
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tasker_engine::ShardId;
 use tasker_runtime::port::bus::{Answer, Bus, Call, CallOutcome, Inbound, Inbox, ToWorker};
 use tasker_wire::worker::{Subjects, encode};
 use tokio::sync::oneshot;
@@ -42,7 +43,7 @@ impl Embedded {
         let listener = Listener::bind(options).await?;
         let (client, address) = (listener.client(), listener.local_addr());
         let door = Door { subjects: Arc::new(subjects), inbox, refused: Arc::new(Refused::default()) };
-        for (subject, _) in door.subjects.of_coordinator() {
+        for subject in door.subjects.of_coordinator() {
             let subscription = client
                 .subscribe_with_limits(&subject, None, MailboxLimits::default())
                 .expect("the coordinator's subjects are patterns, and the listener has just been opened");
@@ -105,9 +106,7 @@ async fn receive(mut subscription: Subscription, door: Door) {
     let mut batch = Vec::with_capacity(RECEIVE_BATCH);
     while subscription.recv_many(&mut batch, RECEIVE_BATCH).await > 0 {
         for message in batch.drain(..) {
-            if !door.take(message.subject.as_str(), message.payload).await {
-                return;
-            }
+            door.take(message.subject.as_str(), message.payload).await;
         }
     }
 }
@@ -139,9 +138,14 @@ impl Bus for Embedded {
         let (client, door, calls) = (self.client.clone(), self.door.clone(), self.calls.clone());
         tokio::spawn(async move {
             let outcome = Self::ask(&client, &door, &calls, &call).await;
-            let _ = door.inbox.send(Inbound::Answered(Answer { call: call.key, outcome })).await;
+            door.inbox.deliver(&call.namespace, Inbound::Answered(Answer { call: call.key, outcome })).await;
         });
     }
+
+    /// The listener belongs to this coordinator alone, so everything comes here anyway.
+    fn serve(&self, _: ShardId) {}
+
+    fn leave(&self, _: ShardId) {}
 
     fn is_connected(&self) -> bool {
         true

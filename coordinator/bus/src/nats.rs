@@ -5,12 +5,14 @@ use crate::responders;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tasker_engine::ShardId;
 use tasker_runtime::port::bus::{Answer, Bus, Call, CallOutcome, Inbound, Inbox, ToWorker};
 use tasker_wire::worker::{Subjects, encode};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// Messages to workers that may wait for the connection; more are dropped and counted, and sent again by the next beat's comparison.
 const OUTGOING_MAX: usize = 65_536;
@@ -18,8 +20,6 @@ const OUTGOING_MAX: usize = 65_536;
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the first connection is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The queue group of coordinators, for what one of them must hear.
-const QUEUE_GROUP: &str = "tasker-coordinators";
 
 /// How to reach the server.
 #[derive(Debug, Clone)]
@@ -69,6 +69,7 @@ pub struct Nats {
     outgoing: mpsc::Sender<Outgoing>,
     connected: Arc<AtomicBool>,
     servers: String,
+    served: Mutex<BTreeMap<ShardId, CancellationToken>>,
 }
 
 enum Outgoing {
@@ -117,26 +118,37 @@ impl Nats {
             .await
             .map_err(|error| ConnectError::Unreachable { servers: servers.clone(), reason: error.to_string() })?;
         let door = Door { subjects: Arc::new(subjects), inbox, refused: Arc::new(Refused::default()) };
-        for (subject, one_is_enough) in door.subjects.of_coordinator() {
-            let subscribed = match one_is_enough {
-                true => client.queue_subscribe(subject, QUEUE_GROUP.to_owned()).await,
-                false => client.subscribe(subject).await,
-            };
-            let subscriber = subscribed.map_err(|error| ConnectError::Refused(error.to_string()))?;
+        for subject in door.subjects.of_every_coordinator() {
+            let subscriber = client.subscribe(subject).await.map_err(|error| ConnectError::Refused(error.to_string()))?;
             tokio::spawn(receive(subscriber, door.clone()));
         }
         client.flush().await.map_err(|error| ConnectError::Refused(error.to_string()))?;
         let (outgoing, waiting) = mpsc::channel(OUTGOING_MAX);
         tokio::spawn(publish(client.clone(), door.subjects.clone(), waiting));
-        Ok(Self { client, door, outgoing, connected, servers })
+        Ok(Self { client, door, outgoing, connected, servers, served: Mutex::default() })
     }
 }
 
 async fn receive(mut subscriber: async_nats::Subscriber, door: Door) {
+    receive_from(&mut subscriber, &door).await;
+}
+
+async fn receive_from(subscriber: &mut async_nats::Subscriber, door: &Door) {
     while let Some(message) = subscriber.next().await {
-        if !door.take(&message.subject, message.payload).await {
-            return;
+        door.take(&message.subject, message.payload).await;
+    }
+}
+
+/// Hears the replies to one shard until it is given up.
+async fn serve(client: async_nats::Client, door: Door, shard: ShardId, given_up: CancellationToken) {
+    match client.subscribe(door.subjects.replies(shard)).await {
+        Ok(mut subscriber) => {
+            given_up.run_until_cancelled(receive_from(&mut subscriber, &door)).await;
+            // The server forgets it with the connection otherwise.
+            let _ = subscriber.unsubscribe().await;
         }
+        // Only a client that is closed refuses.
+        Err(error) => tracing::error!(shard = shard.0, %error, "the replies to a shard cannot be heard"),
     }
 }
 
@@ -166,7 +178,7 @@ async fn note(event: async_nats::Event, connected: &AtomicBool, inbox: &Inbox) {
         async_nats::Event::Connected => {
             if !connected.swap(true, Ordering::Relaxed) {
                 tracing::info!("connected to nats again");
-                let _ = inbox.send(Inbound::Reconnected).await;
+                inbox.deliver_reconnected().await;
             }
         }
         async_nats::Event::Disconnected => {
@@ -224,8 +236,23 @@ impl Bus for Nats {
                 Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => CallOutcome::NoResponders,
                 Err(_) => CallOutcome::NoAnswer,
             };
-            let _ = door.inbox.send(Inbound::Answered(Answer { call: call.key, outcome })).await;
+            door.inbox.deliver(&call.namespace, Inbound::Answered(Answer { call: call.key, outcome })).await;
         });
+    }
+
+    fn serve(&self, shard: ShardId) {
+        let given_up = CancellationToken::new();
+        let before = self.served.lock().unwrap_or_else(PoisonError::into_inner).insert(shard, given_up.clone());
+        if let Some(before) = before {
+            before.cancel();
+        }
+        tokio::spawn(serve(self.client.clone(), self.door.clone(), shard, given_up));
+    }
+
+    fn leave(&self, shard: ShardId) {
+        if let Some(given_up) = self.served.lock().unwrap_or_else(PoisonError::into_inner).remove(&shard) {
+            given_up.cancel();
+        }
     }
 
     fn is_connected(&self) -> bool {

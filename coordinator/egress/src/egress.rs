@@ -12,9 +12,9 @@ use crate::{error_body, now, prober, reply};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tasker_engine::{Namespace, Payload, SystemName};
+use tasker_engine::{Namespace, Payload, ShardId, SystemName, TaskId};
 use tasker_runtime::port::bus::{CallKey, Inbound, Inbox};
 use tasker_runtime::port::egress::{CallbackRefusal, Egress, Health, HttpAnswer, HttpCall, HttpOutcome, ProbeTarget};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,8 @@ pub struct Settings {
 pub struct HttpEgress {
     shared: Arc<Shared>,
     prober: Prober,
+    /// Whose health each shard wants to know.
+    watched: Mutex<BTreeMap<ShardId, Vec<ProbeTarget>>>,
     tasks: TaskTracker,
     closing: CancellationToken,
 }
@@ -81,7 +83,13 @@ impl HttpEgress {
         let client = Client::new(settings.allow, lookup, settings.version).map_err(OpenError::Client)?;
         let prober = Prober::start(client.clone(), settings.probe_interval);
         let shared = Shared { client, gate: Gate::new(), inbox, signers: settings.signers, callbacks, secret: settings.callback_secret };
-        Ok(Self { shared: Arc::new(shared), prober, tasks: TaskTracker::new(), closing: CancellationToken::new() })
+        Ok(Self {
+            shared: Arc::new(shared),
+            prober,
+            watched: Mutex::default(),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        })
     }
 
     /// The same secret in the same coordinator: the URL by which an attempt may be finished, if there is a public URL.
@@ -100,14 +108,13 @@ impl Egress for HttpEgress {
         let place = self.shared.gate.queue();
         let (shared, closing) = (self.shared.clone(), self.closing.clone());
         self.tasks.spawn(async move {
-            let key = call.key.clone();
+            let (key, namespace) = (call.key.clone(), call.namespace.clone());
             let work = async {
                 let outcome = match place {
                     Some(_held) => shared.call(call).await,
                     None => HttpOutcome::Unreachable { reason: "too many calls over HTTP are waiting in this coordinator".into() },
                 };
-                // The loop has ended if nobody listens; then nobody needs the answer.
-                let _ = shared.inbox.send(Inbound::HttpAnswered(HttpAnswer { call: key, outcome })).await;
+                shared.inbox.deliver(&namespace, Inbound::HttpAnswered(HttpAnswer { call: key, outcome })).await;
             };
             closing.run_until_cancelled(work).await;
         });
@@ -123,8 +130,14 @@ impl Egress for HttpEgress {
         Ok(HttpAnswer { call, outcome: reply::called_back(said) })
     }
 
-    fn watch(&self, targets: Vec<ProbeTarget>) {
-        self.prober.watch(targets);
+    fn task_of_callback(&self, token: &str) -> Option<TaskId> {
+        self.shared.secret.verify(token).map(|call| call.task)
+    }
+
+    fn watch(&self, shard: ShardId, targets: Vec<ProbeTarget>) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.insert(shard, targets);
+        self.prober.watch(watched.values().flatten().cloned().collect());
     }
 
     fn health(&self, namespace: &Namespace, system: &SystemName) -> Health {

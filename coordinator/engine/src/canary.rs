@@ -73,6 +73,7 @@ impl Side {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::ShardId;
     use crate::time::Timestamp;
 
     fn canary(share: u64) -> Canary {
@@ -81,7 +82,8 @@ mod tests {
 
     /// Ids as they are given: counted up within a millisecond, and one per millisecond.
     fn ids() -> impl Iterator<Item = TaskId> {
-        let counted = std::iter::successors(Some(TaskId::first_at(Timestamp::from_millis(1_800_000_000_000))), |id| Some(id.next()));
+        let start = Timestamp::from_millis(1_800_000_000_000);
+        let counted = std::iter::successors(Some(TaskId::first_at(start)), move |id| Some(id.following(start, ShardId(0))));
         let spread = (0..10_000).map(|milli| TaskId::first_at(Timestamp::from_millis(1_800_000_000_000 + milli)));
         counted.take(10_000).chain(spread)
     }

@@ -147,7 +147,7 @@ pub struct TaskId(i64);
 const CROCKFORD: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 impl TaskId {
-    /// Bits below the milliseconds: room for a shard and a counter.
+    /// Bits below the milliseconds: a counter, and the shard below it.
     pub const COUNTER_BITS: u32 = 20;
 
     /// Wraps a stored number. Negative numbers are not ids.
@@ -155,19 +155,56 @@ impl TaskId {
         (number >= 0).then_some(Self(number))
     }
 
-    /// The first id that can be given at an instant.
+    /// The first id that shard 0 can give at an instant; no id of an earlier instant is above it.
     pub fn first_at(now: Timestamp) -> Self {
         Self(now.as_millis().max(0) << Self::COUNTER_BITS)
     }
 
-    /// The id that follows this one.
+    /// The id that a shard gives after this one, not before the instant. Ids of one shard grow, and no two shards ever give the same one.
+    pub fn following(self, now: Timestamp, shard: ShardId) -> Self {
+        let floor = (self.0 >> ShardId::BITS).max((Self::first_at(now).0 >> ShardId::BITS) - 1);
+        Self(((floor + 1) << ShardId::BITS) | i64::from(shard.0))
+    }
+
+    /// The smallest id above this one, whoever gives it; for reading on behind it.
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The shard that gave this id. True only of databases that were created with several shards: before, ids were counted through.
+    pub fn shard(self) -> ShardId {
+        ShardId((self.0 & ((1 << ShardId::BITS) - 1)) as u8)
     }
 
     /// The stored number.
     pub fn as_number(self) -> i64 {
         self.0
+    }
+}
+
+/// A set of namespaces with one owner: one journal, one lease, one loop. Counts from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ShardId(pub u8);
+
+impl ShardId {
+    /// Bits of a task's id that name its shard: at most 64 shards per database.
+    pub const BITS: u32 = 6;
+    /// The most shards a database can have.
+    pub const COUNT_MAX: u8 = 1 << Self::BITS;
+
+    /// The shard of a namespace in a database with `count` shards: FNV-1a (64 bits) of its bytes, modulo the count. Stored data depends on it, so
+    /// it never changes.
+    pub fn of(namespace: &Namespace, count: u8) -> Self {
+        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        let hash = namespace.as_str().bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+        Self((hash % u64::from(count.max(1))) as u8)
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -371,6 +408,37 @@ mod tests {
         let earlier = TaskId::first_at(Timestamp::from_millis(1_000));
         let later = TaskId::first_at(Timestamp::from_millis(1_001));
         assert!(earlier.to_string() < later.to_string());
+    }
+
+    #[test]
+    fn ids_of_one_shard_grow_and_no_two_shards_give_the_same() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let mut seen = std::collections::BTreeSet::new();
+        for shard in (0..ShardId::COUNT_MAX).map(ShardId) {
+            let mut last = TaskId::first_at(Timestamp::from_millis(0));
+            for _ in 0..100 {
+                let next = last.following(now, shard);
+                assert!(next > last && next >= TaskId::first_at(now) && next.shard() == shard);
+                assert!(seen.insert(next), "given twice");
+                last = next;
+            }
+            assert!(last < TaskId::first_at(Timestamp::from_millis(1_800_000_000_001)), "a hundred fit into a millisecond");
+        }
+    }
+
+    #[test]
+    fn ids_grow_when_the_clock_goes_back_and_after_ids_that_were_counted_through() {
+        let (now, before) = (Timestamp::from_millis(2_000), Timestamp::from_millis(1_000));
+        let last = TaskId::first_at(now).following(now, ShardId(3));
+        assert!(last.following(before, ShardId(3)) > last);
+        let counted = TaskId::from_number(TaskId::first_at(now).as_number() + 7).expect("not negative");
+        assert!(counted.following(before, ShardId(0)) > counted);
+    }
+
+    #[test]
+    fn the_shard_of_a_namespace_never_changes() {
+        let shard = |name: &str, count| ShardId::of(&Namespace::new(name).expect("valid"), count).0;
+        assert_eq!([shard("default", 16), shard("shop", 16), shard("a", 16), shard("default", 1)], [14, 9, 12, 0]);
     }
 
     #[test]

@@ -38,8 +38,8 @@ pub use contract::{Contract, Schema};
 
 pub use failure::{Failure, FailureKind};
 pub use ids::{
-    AttemptNumber, AttemptToken, CapabilityName, Digest, ErrorCode, Namespace, SessionId, StepIndex, StepLabel, StepName, SystemName,
-    TaskId, WorkflowName, WorkflowVersion,
+    AttemptNumber, AttemptToken, CapabilityName, Digest, ErrorCode, Namespace, SessionId, ShardId, StepIndex, StepLabel, StepName,
+    SystemName, TaskId, WorkflowName, WorkflowVersion,
 };
 pub use payload::Payload;
 

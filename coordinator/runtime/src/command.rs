@@ -194,6 +194,49 @@ pub(crate) enum Command {
     },
 }
 
+/// By what the shard is found that a command is for.
+pub(crate) enum Whose<'c> {
+    Namespace(&'c Namespace),
+    Task(TaskId),
+    /// About the loop itself, not about anything in it.
+    Loop,
+}
+
+impl Command {
+    /// Whose loop takes it.
+    pub fn whose(&self) -> Whose<'_> {
+        match self {
+            Self::Apply { manifest, .. } => Whose::Namespace(&manifest.workflow.namespace),
+            Self::Submit { submission, .. } => Whose::Namespace(&submission.namespace),
+            Self::OverrideBreaker { target, .. } => Whose::Namespace(&target.namespace),
+            Self::Workflows { namespace, .. }
+            | Self::Show { namespace, .. }
+            | Self::Head { namespace, .. }
+            | Self::WaitFinished { namespace, .. }
+            | Self::Cancel { namespace, .. }
+            | Self::Signal { namespace, .. }
+            | Self::SendEvent { namespace, .. }
+            | Self::Approvals { namespace, .. }
+            | Self::Decide { namespace, .. }
+            | Self::Comment { namespace, .. }
+            | Self::Held { namespace, .. }
+            | Self::Resolve { namespace, .. }
+            | Self::Pause { namespace, .. }
+            | Self::Resume { namespace, .. }
+            | Self::PauseWorkflow { namespace, .. }
+            | Self::Items { namespace, .. }
+            | Self::Retry { namespace, .. }
+            | Self::Systems { namespace, .. }
+            | Self::Capabilities { namespace, .. }
+            | Self::Why { namespace, .. }
+            | Self::DrainWorker { namespace, .. }
+            | Self::DrainVersion { namespace, .. } => Whose::Namespace(namespace),
+            Self::Callback { call, .. } => Whose::Task(call.call.task),
+            Self::Status { .. } | Self::Figures { .. } | Self::Drain { .. } => Whose::Loop,
+        }
+    }
+}
+
 /// A task to be accepted.
 pub(crate) struct NewTask {
     pub namespace: Namespace,

@@ -5,6 +5,7 @@
 
 mod command;
 mod failpoint;
+mod host;
 pub mod operations;
 pub mod port;
 mod settings;
@@ -12,5 +13,6 @@ mod shard;
 pub mod trace;
 
 pub use failpoint::Failpoint;
-pub use settings::{INBOX_MAX, Settings};
-pub use shard::{Running, StartError, start};
+pub use host::{Doors, HostError, Hosted, Installation, Place, host};
+pub use settings::Settings;
+pub use shard::StartError;

@@ -2,12 +2,15 @@
 
 use crate::operations::GatePolicy;
 use std::time::Duration;
+use tasker_engine::ShardId;
 
 /// How the loop behaves. The server fills it in from its configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Shown to workers and people: host and process id.
     pub name: String,
+    /// Which shard the loop runs. Default 0, the only one of a database with one.
+    pub shard: ShardId,
     /// How often workers beat. Default 1 s.
     pub heartbeat: Duration,
     /// How long a worker may be silent before its steps are given to others. Default 5 s.
@@ -27,6 +30,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             name: "tasker".into(),
+            shard: ShardId::default(),
             heartbeat: Duration::from_secs(1),
             lease: Duration::from_secs(5),
             sweep: Duration::from_secs(1),
@@ -40,7 +44,7 @@ impl Default for Settings {
 /// Requests of people and programs that may wait for the loop; more are answered with 429.
 pub(crate) const COMMANDS_MAX: usize = 8_192;
 /// Messages of the bus that may wait for the loop; the bus waits when it is full.
-pub const INBOX_MAX: usize = 8_192;
+pub(crate) const INBOX_MAX: usize = 8_192;
 /// How many inputs are decided before the loop looks at the commit again.
 pub(crate) const INPUTS_PER_TURN: usize = 256;
 /// How many requests are taken in a turn that something else began.

@@ -53,7 +53,7 @@ impl Findings {
 
 /// Runs the check; the exit code is 0 if every promise was kept.
 pub async fn run(given: Check, output: tasker_cli::Format) -> anyhow::Result<ExitCode> {
-    let store = tasker_store::open(&given.database_url, tasker_store::Options::new("tasker debug check"))
+    let stores = tasker_store::inspect(&given.database_url, tasker_store::Options::new("tasker debug check"))
         .await
         .map_err(|error| anyhow::anyhow!("[{}]: {error}", error.code()))?;
     let accepted = match &given.accepted {
@@ -64,8 +64,10 @@ pub async fn run(given: Check, output: tasker_cli::Format) -> anyhow::Result<Exi
             ids.with_context(|| format!("[file.malformed]: {}", file.display()))?
         }
     };
-    let findings = examine(&*store, &accepted, given.client_log.as_deref(), given.all_finished).await?;
-    store.close().await;
+    let findings = examine(&stores, &accepted, given.client_log.as_deref(), given.all_finished).await?;
+    for store in &stores {
+        store.close().await;
+    }
     match output {
         tasker_cli::Format::Table => print(&findings),
         tasker_cli::Format::Json | tasker_cli::Format::Yaml | tasker_cli::Format::Jsonl => print_json(&findings),
@@ -74,14 +76,18 @@ pub async fn run(given: Check, output: tasker_cli::Format) -> anyhow::Result<Exi
 }
 
 async fn examine(
-    store: &dyn Store,
+    stores: &[Arc<dyn Store>],
     accepted: &[TaskId],
     client_log: Option<&std::path::Path>,
     all_finished: bool,
 ) -> anyhow::Result<Findings> {
     let mut findings = Findings::default();
-    let workflows = stored_workflows(store).await?;
-    let histories = histories(store, &mut findings).await?;
+    let (mut workflows, mut tasks) = (Workflows::new(), BTreeMap::new());
+    for store in stores {
+        workflows.extend(stored_workflows(&**store).await?);
+        tasks.extend(histories(&**store, &mut findings).await?);
+    }
+    let histories = tasks;
     let mut keys: BTreeMap<(Namespace, String), TaskId> = BTreeMap::new();
     let mut family = Family::default();
     let mut known = Known { tasks: histories.keys().copied().collect(), ..Known::default() };

@@ -37,6 +37,7 @@ pub struct Configuration {
     pub active_tasks_max: usize,
     /// How often lists and searches catch up, and tasks that only wait leave the memory; zero: with each commit.
     pub sweep: Duration,
+    pub peer_url: Option<String>,
     pub gate: GatePolicy,
     pub public_url: PublicUrl,
     pub egress_allow: AllowList,
@@ -93,6 +94,7 @@ const SETTINGS: &[Setting] = &[
     setting("active_tasks_max", "TASKER_ACTIVE_TASKS_MAX", Some("1000000"), "tasks active at once before submissions get 429"),
     setting("sweep", "TASKER_SWEEP", Some("1s"), "how often lists catch up and tasks that wait leave the memory, 0s (each commit) to 60s"),
     setting("gate", "TASKER_GATE", Some("refuse"), "refuse or warn: a worker whose contract does not fit the applied workflows"),
+    setting("peer_url", "TASKER_PEER_URL", None, "where other coordinators of the database reach this API; absent: its own address"),
     setting("public_url", "TASKER_PUBLIC_URL", None, "where HTTP systems reach this API for callbacks; absent: they must answer at once"),
     setting("egress.allow", "TASKER_EGRESS_ALLOW", None, "addresses, networks and hosts that may be called besides public ones"),
     setting(
@@ -143,6 +145,7 @@ impl Configuration {
                 text.parse().ok().filter(|number| (1..=10_000_000).contains(number))
             })?,
             gate: parse(layers, "gate", "`refuse` or `warn`", |text| text.parse().ok())?,
+            peer_url: text("peer_url"),
             public_url: text("public_url").map_or(PublicUrl::None, PublicUrl::At),
             egress_allow: allow_list(text("egress.allow").as_deref().unwrap_or_default())?,
             egress_signers: signers(text("egress.secrets").as_deref().unwrap_or_default())?,
@@ -170,6 +173,11 @@ impl Configuration {
         }
         if self.drain_timeout > Duration::from_secs(600) {
             bail!("[config.out_of_range]: drain_timeout is {:?}; give at most 10m", self.drain_timeout);
+        }
+        if let Some(url) = &self.peer_url {
+            tasker_egress::egress::check_public_url(url).map_err(|_| {
+                anyhow::anyhow!("[config.out_of_range]: peer_url `{url}` is no http or https URL; give one such as http://tasker-1:7420")
+            })?;
         }
         if let PublicUrl::At(url) = &self.public_url {
             tasker_egress::egress::check_public_url(url).map_err(|invalid| anyhow::anyhow!("[config.out_of_range]: {invalid}"))?;
@@ -376,6 +384,7 @@ mod tests {
             ("active_tasks_max", "0", "config.malformed"),
             ("gate", "open", "config.malformed"),
             ("otlp_metrics_period", "10ms", "config.out_of_range"),
+            ("peer_url", "tasker-1:7420", "config.out_of_range"),
             ("public_url", "tasker.example.com", "config.out_of_range"),
             ("egress.allow", "10.0.0.1/8", "config.out_of_range"),
             ("egress.allow", "127.0.0.1, http://x", "config.out_of_range"),

@@ -14,14 +14,14 @@ use tasker_bus::local::Embedded;
 use tasker_bus::nats::{Nats, Options as NatsOptions};
 use tasker_egress::{AllowList, CallbackSecret, HttpEgress, SystemLookup};
 use tasker_runtime::operations::{GatePolicy, Operations};
-use tasker_runtime::port::bus::{Bus, Inbound};
+use tasker_runtime::port::bus::{Bus, Inbox};
 use tasker_runtime::port::egress::Egress;
-use tasker_runtime::port::store::Store;
+use tasker_runtime::port::shards::Shards;
 use tasker_runtime::port::surroundings::Surroundings;
-use tasker_runtime::{INBOX_MAX, Running, Settings};
+use tasker_runtime::{Doors, Hosted, Installation, Settings};
 use tasker_wire::worker::Subjects;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// How long `tasker dev` waits for open attempts when it is stopped.
 const DEV_DRAIN: Duration = Duration::from_secs(5);
@@ -72,6 +72,7 @@ pub async fn dev(dev: Dev) -> anyhow::Result<ExitCode> {
         drain_timeout: DEV_DRAIN,
         active_tasks_max: 1_000_000,
         sweep: Settings::default().sweep,
+        peer_url: None,
         gate: GatePolicy::Refuse,
         // Services under development run on this machine, and so do the systems that call back.
         public_url: PublicUrl::Listener,
@@ -105,7 +106,7 @@ pub async fn server(given: Server) -> anyhow::Result<ExitCode> {
 
 /// A coordinator that runs.
 struct Coordinator {
-    running: Running,
+    running: Hosted,
     /// Somebody asks it to stop.
     asked: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
     http: SocketAddr,
@@ -119,15 +120,17 @@ struct Coordinator {
 impl Coordinator {
     async fn start(configuration: &Configuration) -> anyhow::Result<Self> {
         let name = format!("{}/{}", host(), std::process::id());
-        let store = tasker_store::open(&configuration.database_url, tasker_store::Options::new(host()))
-            .await
-            .map_err(|error| coded(error.code(), error))?;
+        // Workers of a listener of our own reach nobody else, so nobody else may run their namespaces.
+        let alone = configuration.nats_url.is_none();
+        let options = tasker_store::Options { alone, ..tasker_store::Options::new(host()) };
+        let shards = tasker_store::shards(&configuration.database_url, options).await.map_err(|error| coded(error.code(), error))?;
         // The address is taken before anything else starts, so that a port in use leaves nothing behind.
         let listener =
             TcpListener::bind(configuration.http_listen).await.map_err(|error| http_problem(configuration.http_listen, &error))?;
         let http = listener.local_addr()?;
         let subjects = Subjects::new(&configuration.subject_prefix)?;
-        let (inbox, messages) = mpsc::channel(INBOX_MAX);
+        let doors = Doors::new(shards.count());
+        let inbox = Inbox::Doors(doors.clone());
         let (bus, bus_address): (Arc<dyn Bus>, _) = match &configuration.nats_url {
             Some(url) => {
                 let options = NatsOptions {
@@ -149,7 +152,7 @@ impl Coordinator {
                 (Arc::new(embedded), Some(address))
             }
         };
-        let egress = open_egress(configuration, &*store, http, inbox).await?;
+        let egress = open_egress(configuration, &*shards, http, inbox).await?;
         let (sink, exporter) = spans::start(configuration.otlp_endpoint.as_deref(), &name)?;
         let settings = Settings {
             name: name.clone(),
@@ -160,10 +163,11 @@ impl Coordinator {
             gate: configuration.gate,
             ..Settings::default()
         };
-        tracing::info!(store = store.describe(), bus = bus.describe(), "starting");
-        let running = tasker_runtime::start(settings, store, bus, egress, messages, sink, Surroundings::real())
-            .await
-            .map_err(|error| coded("store.recovery_failed", error))?;
+        tracing::info!(store = shards.describe(), bus = bus.describe(), "starting");
+        let url = configuration.peer_url.clone().unwrap_or_else(|| peer_url(http));
+        let surroundings = Surroundings::real();
+        let installation = Installation { settings, shards, doors, bus, egress, spans: sink, surroundings, url: Some(url) };
+        let running = tasker_runtime::host(installation).await.map_err(|error| coded("store.recovery_failed", error))?;
         // Before anybody can see that it is ready.
         let asked = Box::pin(signal());
         let (stop_http, stopped) = oneshot::channel::<()>();
@@ -179,7 +183,7 @@ impl Coordinator {
     /// Runs until a signal or a failed commit, then stops in order.
     async fn until_stopped(self, drain: Duration) -> anyhow::Result<ExitCode> {
         let Self { running, asked, stop_http, served, exporter, push, .. } = self;
-        let Running { operations, mut ended } = running;
+        let Hosted { operations, mut ended } = running;
         let outcome = tokio::select! {
             outcome = &mut ended => Some(outcome),
             () = asked => None,
@@ -217,11 +221,11 @@ impl Coordinator {
 /// Opens the way out to systems over HTTP.
 async fn open_egress(
     configuration: &Configuration,
-    store: &dyn Store,
+    shards: &dyn Shards,
     http: SocketAddr,
-    inbox: mpsc::Sender<Inbound>,
+    inbox: Inbox,
 ) -> anyhow::Result<Arc<dyn Egress>> {
-    let secret = store.callback_secret().await.map_err(|error| coded("store.unreadable", error))?;
+    let secret = shards.callback_secret().await.map_err(|error| coded("store.unreadable", error))?;
     let settings = tasker_egress::Settings {
         allow: configuration.egress_allow.clone(),
         signers: configuration.egress_signers.clone(),
@@ -250,6 +254,14 @@ async fn stop(
             ExitCode::SUCCESS
         }
         () = signal() => ExitCode::from(130),
+    }
+}
+
+/// Where other coordinators reach the API: the address it listens on, or this host's name if it listens on all of its addresses.
+fn peer_url(http: SocketAddr) -> String {
+    match http.ip().is_unspecified() {
+        true => format!("http://{}:{}", host(), http.port()),
+        false => format!("http://{http}"),
     }
 }
 

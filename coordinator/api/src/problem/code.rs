@@ -138,6 +138,8 @@ codes! {
     CoordinatorBusy = "coordinator.busy", 429, "The coordinator is busy";
     /// Shutting down.
     CoordinatorDraining = "coordinator.draining", 503, "The coordinator is shutting down";
+    /// Between two owners of a namespace.
+    ShardMoving = "shard.moving", 503, "Another coordinator is taking over";
     /// Our own mistake.
     CoordinatorFault = "coordinator.fault", 500, "The coordinator made a mistake";
     /// Too many clients wait for news.
@@ -158,6 +160,7 @@ impl Code {
             | Self::EventTooMany
             | Self::CoordinatorBusy
             | Self::CoordinatorDraining
+            | Self::ShardMoving
             | Self::WaitTooMany
             | Self::StoreUnreadable
             | Self::StoreFull

@@ -16,6 +16,9 @@ const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Space is freed by people or by other programs, which takes a while.
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(10);
 
+/// Another coordinator has taken over by then.
+const MOVING_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// A database that failed to answer a read usually does a moment later.
 const UNREADABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -25,6 +28,7 @@ impl From<Unavailable> for Problem {
         match unavailable {
             Unavailable::Busy { retry_after } => Self::new(Code::CoordinatorBusy, detail).with_retry_after(retry_after),
             Unavailable::Draining => Self::new(Code::CoordinatorDraining, detail).with_retry_after(DRAINING_RETRY_AFTER),
+            Unavailable::Moving => Self::new(Code::ShardMoving, detail).with_retry_after(MOVING_RETRY_AFTER),
             Unavailable::Unknown => Self::new(Code::OutcomeUnknown, detail)
                 .with_retry_after(DRAINING_RETRY_AFTER)
                 .with_hint("repeat the request with the same Idempotency-Key: it finds the task if it was accepted"),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tasker_egress::egress::CALLBACK_BYTES_MAX;
 use tasker_egress::{CallbackSecret, Settings, failures};
 use tasker_engine::{FailureKind, Payload};
+use tasker_runtime::port::bus::Inbox;
 use tasker_runtime::port::egress::{CallbackRefusal, Egress as _, HttpOutcome};
 
 fn public() -> Settings {
@@ -73,6 +74,6 @@ async fn a_public_url_that_is_none_is_refused_at_the_start() {
     for url in ["tasker.example.com", "https://a:b@tasker.example.com", "https://tasker.example.com/?x=1", "https://tasker.example.com/#x"]
     {
         let settings = Settings { public_url: Some(url.into()), ..public() };
-        assert!(tasker_egress::HttpEgress::open(settings, Names::knowing(&[]), inbox.clone()).is_err(), "{url}");
+        assert!(tasker_egress::HttpEgress::open(settings, Names::knowing(&[]), Inbox::One(inbox.clone())).is_err(), "{url}");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tasker_egress::Settings;
+use tasker_engine::ShardId;
 use tasker_runtime::port::egress::{Egress as _, Health, HealthState, ProbeTarget};
 
 fn target(url: String) -> ProbeTarget {
@@ -35,7 +36,7 @@ async fn a_system_falls_and_recovers_with_its_answers() {
     let stage = stage(&["127.0.0.1"]);
     let (namespace, system) = name();
     assert_eq!(stage.egress.health(&namespace, &system), Health::UNKNOWN);
-    stage.egress.watch(vec![target(format!("{}/health", server.url()))]);
+    stage.egress.watch(ShardId::default(), vec![target(format!("{}/health", server.url()))]);
     assert_eq!(until(&stage, HealthState::Healthy).await.problem, None);
     status.store(503, Ordering::SeqCst);
     let before = server.requests();
@@ -43,7 +44,7 @@ async fn a_system_falls_and_recovers_with_its_answers() {
     assert!(server.requests() >= before + 2, "one bad answer is not enough");
     status.store(204, Ordering::SeqCst);
     assert!(until(&stage, HealthState::Healthy).await.since.is_some());
-    stage.egress.watch(Vec::new());
+    stage.egress.watch(ShardId::default(), Vec::new());
     until(&stage, HealthState::Unknown).await;
 }
 
@@ -51,13 +52,13 @@ async fn a_system_falls_and_recovers_with_its_answers() {
 async fn questions_about_health_pass_the_same_guard_and_follow_no_redirect() {
     let inside = Server::answering(200, &[], "{}").await;
     let refused = stage(&[]);
-    refused.egress.watch(vec![target(inside.url())]);
+    refused.egress.watch(ShardId::default(), vec![target(inside.url())]);
     let problem = until(&refused, HealthState::Unhealthy).await.problem.expect("a problem");
     assert!(problem.contains("a loopback address"), "{problem}");
     assert_eq!(inside.requests(), 0);
     let redirecting = Server::answering(302, &[("location", "/elsewhere")], "").await;
     let stage = stage(&["127.0.0.1"]);
-    stage.egress.watch(vec![target(redirecting.url())]);
+    stage.egress.watch(ShardId::default(), vec![target(redirecting.url())]);
     assert_eq!(until(&stage, HealthState::Unhealthy).await.problem.as_deref(), Some("it answered 302"));
 }
 
@@ -65,8 +66,8 @@ async fn questions_about_health_pass_the_same_guard_and_follow_no_redirect() {
 async fn a_system_that_moved_is_known_anew() {
     let (down, up) = (Server::answering(500, &[], "").await, Server::answering(200, &[], "").await);
     let stage = stage(&["127.0.0.1"]);
-    stage.egress.watch(vec![target(down.url())]);
+    stage.egress.watch(ShardId::default(), vec![target(down.url())]);
     until(&stage, HealthState::Unhealthy).await;
-    stage.egress.watch(vec![target(up.url())]);
+    stage.egress.watch(ShardId::default(), vec![target(up.url())]);
     assert_eq!(until(&stage, HealthState::Healthy).await.problem, None);
 }

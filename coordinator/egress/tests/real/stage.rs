@@ -16,7 +16,7 @@ use std::time::Duration;
 use tasker_egress::{AllowList, CallbackSecret, HttpEgress, Lookup, Settings};
 use tasker_engine::task::Trace;
 use tasker_engine::{AttemptNumber, AttemptToken, CapabilityName, Failure, Namespace, Payload, StepName, SystemName, TaskId};
-use tasker_runtime::port::bus::{CallKey, Inbound};
+use tasker_runtime::port::bus::{CallKey, Inbound, Inbox};
 use tasker_runtime::port::egress::{Egress as _, HttpAnswer, HttpCall, HttpMethod, HttpOutcome, HttpRoute};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -114,7 +114,7 @@ pub struct Stage {
 impl Stage {
     pub fn open(settings: Settings, names: Arc<Names>) -> Self {
         let (sender, inbox) = mpsc::channel(256);
-        Self { egress: HttpEgress::open(settings, names, sender).expect("a way out"), inbox }
+        Self { egress: HttpEgress::open(settings, names, Inbox::One(sender)).expect("a way out"), inbox }
     }
 
     /// May call this machine.

@@ -18,7 +18,9 @@ use tasker_engine::event::{Entry, Event, Resolution, Target};
 use tasker_engine::invariant::{check_history, check_state};
 use tasker_engine::task::{StepState, Submission, Task, TaskStatus, Trace, Wait};
 use tasker_engine::workflow::{StepKind, Workflow};
-use tasker_engine::{AttemptNumber, AttemptToken, ErrorCode, Failure, FailureKind, Payload, SessionId, StepIndex, TaskId, Timestamp};
+use tasker_engine::{
+    AttemptNumber, AttemptToken, ErrorCode, Failure, FailureKind, Payload, SessionId, ShardId, StepIndex, TaskId, Timestamp,
+};
 
 /// What may happen to a task; numbers are reduced to what exists.
 #[derive(Debug, Clone)]
@@ -222,7 +224,7 @@ impl World {
         match child::request(&self.task, step, token).expect("the input is the task's") {
             None => {}
             Some(_) if well => {
-                let id = self.task.id.next();
+                let id = self.task.id.following(self.now, ShardId::default());
                 let decision = child::started(&mut self.task, step, id, token, self.now);
                 assert!(decision.entry.is_some());
                 self.commit(decision);
@@ -364,7 +366,8 @@ impl World {
         let origin = Some(self.task.id);
         let submission = Submission { origin, ..(*self.task.submission).clone() };
         let workflow = self.task.workflow.clone();
-        let (task, decision) = accept(self.task.id.next(), &workflow, submission, kept, self.now).expect("it was accepted before");
+        let (task, decision) = accept(self.task.id.following(self.now, ShardId::default()), &workflow, submission, kept, self.now)
+            .expect("it was accepted before");
         self.before = std::mem::take(&mut self.entries);
         (self.task, self.last_reply) = (task, None);
         self.commit(decision);

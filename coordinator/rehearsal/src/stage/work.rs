@@ -11,7 +11,7 @@ use tasker_engine::decide::{accept, child, lost};
 use tasker_engine::event::Target;
 use tasker_engine::failure::code;
 use tasker_engine::task::{Parent, StepState, Submission, Trace};
-use tasker_engine::{AttemptToken, Failure, FailureKind, Payload, SessionId, TaskId, TaskStatus, Workflow};
+use tasker_engine::{AttemptToken, Failure, FailureKind, Payload, SessionId, ShardId, TaskId, TaskStatus, Workflow};
 
 impl Stage<'_> {
     /// A worker of the case takes a ready step, and will answer as its mock says.
@@ -81,7 +81,7 @@ impl Stage<'_> {
             Err(failure) => return self.decide(at.task, |task, now| child::refused(task, at.step, failure, now)),
         };
         let mocked = self.answers.mocked(&actor.task, &prefix, at.step);
-        self.last_id = self.last_id.next();
+        self.last_id = self.last_id.following(self.now, ShardId::default());
         let id = self.last_id;
         self.sent.push(Sent { step: format!("{prefix}{label}"), input: request.input.clone() });
         if let Some(answer) = mocked {

@@ -399,6 +399,9 @@ pub enum Unavailable {
     /// It is shutting down; nothing was done.
     #[error("the coordinator is shutting down; try again in a few seconds")]
     Draining,
+    /// Another coordinator is taking over what this is about; nothing was done.
+    #[error("another coordinator is taking over this namespace; try again in a second")]
+    Moving,
     /// It stopped before the answer was known: repeat with the same idempotency key to find out (P3).
     #[error("the coordinator stopped before the outcome was known; repeat with the same idempotency key to find out")]
     Unknown,

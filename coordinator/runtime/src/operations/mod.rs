@@ -24,23 +24,25 @@ pub use request::*;
 pub(crate) use watchers::Watchers;
 
 use crate::command::Command;
+use crate::host::{Door, Doors, Leave, Place};
 use crate::port::egress::Egress;
-use crate::port::store::{ReadError, Search, Store};
+use crate::port::shards::Shards;
+use crate::port::store::{ReadError, Search};
 use crate::port::surroundings::Clock;
 use std::sync::Arc;
 use std::time::Duration;
-use tasker_engine::{Namespace, SystemName, TaskId};
+use tasker_engine::{Namespace, ShardId, SystemName, TaskId};
 use tasker_telemetry::reading::Readings;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// A handle on a running coordinator; cheap to clone.
 #[derive(Clone)]
 pub struct Operations {
-    commands: mpsc::Sender<Command>,
-    committed: Watchers,
-    store: Arc<dyn Store>,
+    doors: Doors,
+    shards: Arc<dyn Shards>,
     egress: Arc<dyn Egress>,
     clock: Arc<dyn Clock>,
+    leave: mpsc::Sender<Leave>,
 }
 
 /// The most tasks on one page of a list.
@@ -48,13 +50,38 @@ pub const PAGE_MAX: usize = 200;
 
 impl Operations {
     pub(crate) fn new(
-        commands: mpsc::Sender<Command>,
-        committed: Watchers,
-        store: Arc<dyn Store>,
+        doors: Doors,
+        shards: Arc<dyn Shards>,
         egress: Arc<dyn Egress>,
         clock: Arc<dyn Clock>,
+        leave: mpsc::Sender<Leave>,
     ) -> Self {
-        Self { commands, committed, store, egress, clock }
+        Self { doors, shards, egress, clock, leave }
+    }
+
+    /// The shard of a namespace.
+    pub fn shard_of(&self, namespace: &Namespace) -> ShardId {
+        self.doors.shard_of(namespace)
+    }
+
+    /// The shard of the task that a callback's token is for; none if the token is not ours.
+    pub fn shard_of_callback(&self, token: &str) -> Option<ShardId> {
+        self.egress.task_of_callback(token).map(|task| self.doors.shard_of_task(task))
+    }
+
+    /// Where a shard runs. One that is being taken over is waited for, but not for longer than `at_most`.
+    pub async fn place_of(&self, shard: ShardId, at_most: Duration) -> Place {
+        self.doors.place_within(shard, at_most).await
+    }
+
+    /// Returns once a shard is no longer where it was.
+    pub async fn moved_from(&self, shard: ShardId, before: &Place) {
+        self.doors.moved_from(shard, before).await;
+    }
+
+    /// The door to the shard of a namespace.
+    pub(crate) fn door(&self, namespace: &Namespace) -> Result<Door, Unavailable> {
+        self.doors.door(self.doors.shard_of(namespace)).ok_or(Unavailable::Moving)
     }
 
     /// Checks a manifest and makes its workflow the current version of its name. Applying the same manifest again changes nothing.
@@ -114,7 +141,7 @@ impl Operations {
         let Some(head) = self.ask(|answer| Command::Head { namespace: namespace.clone(), id, answer }).await?? else {
             return Ok(None);
         };
-        let history = self.store.history(id, Some(head.last)).await.map_err(unreadable)?;
+        let history = self.door(namespace)?.store.history(id, Some(head.last)).await.map_err(unreadable)?;
         Ok(history.map(|history| History {
             finished: head.finished,
             workflow: head.workflow,
@@ -124,7 +151,7 @@ impl Operations {
 
     /// Every commit of a task from now on. A receiver that falls behind is told so and reads the history again (P21).
     pub fn watch(&self, task: TaskId) -> broadcast::Receiver<Committed> {
-        self.committed.watch(task)
+        self.doors.committed().watch(task)
     }
 
     /// The task once it is over, or as it stands when the time is up; none if there is no such task.
@@ -176,7 +203,7 @@ impl Operations {
             before: list.before,
             limit: limit + 1,
         };
-        let mut tasks = self.store.search(&search).await.map_err(unreadable)?;
+        let mut tasks = self.door(namespace)?.store.search(&search).await.map_err(unreadable)?;
         let more = tasks.len() > limit;
         tasks.truncate(limit);
         let next = tasks.last().filter(|_| more).map(|row| row.id);
@@ -252,42 +279,82 @@ impl Operations {
 
     /// How the coordinator is. Never fails: what does not answer is reported as not well.
     pub async fn health(&self) -> Health {
-        let probe = tokio::time::timeout(Duration::from_secs(2), self.store.probe()).await;
-        let store = match probe {
-            Ok(Ok(())) => ("store", true, self.store.describe()),
-            Ok(Err(error)) => ("store", false, format!("{}: {error}", self.store.describe())),
-            Err(_) => ("store", false, format!("{}: no answer within 2 s", self.store.describe())),
-        };
-        let mut components = vec![store];
+        let here = self.doors.here();
+        let mut components = vec![self.store_health(&here).await];
         match self.ask(|answer| Command::Status { answer }).await {
             Ok(status) => components.extend(status),
+            // A coordinator without shards stands by: it is well, and others answer.
+            Err(Unavailable::Moving) if self.doors.count() > 1 => {}
             Err(error) => components.push(("runtime", false, error.to_string())),
+        }
+        if self.doors.count() > 1 {
+            let numbers: Vec<String> = here.iter().map(ToString::to_string).collect();
+            let state = match numbers.is_empty() {
+                true => format!("standing by: others run all {}", self.doors.count()),
+                false => format!("runs {} of {}: {}", here.len(), self.doors.count(), numbers.join(", ")),
+            };
+            components.push(("shards", true, state));
         }
         Health { ready: components.iter().all(|(_, well, _)| *well), components }
     }
 
-    /// What was counted and measured since the start, and how things stand now; see [`tasker_telemetry::metric`].
+    async fn store_health(&self, here: &[ShardId]) -> (&'static str, bool, String) {
+        let described = self.shards.describe();
+        for door in here.iter().filter_map(|shard| self.doors.door(*shard)) {
+            match tokio::time::timeout(PROBE, door.store.probe()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return ("store", false, format!("{described}: {error}")),
+                Err(_) => return ("store", false, format!("{described}: no answer within {} s", PROBE.as_secs())),
+            }
+        }
+        ("store", true, described)
+    }
+
+    /// What was counted and measured since the start, and how things stand now, of all shards that run here together; see
+    /// [`tasker_telemetry::metric`].
     ///
     /// # Errors
     /// The coordinator cannot answer now.
     pub async fn figures(&self) -> Result<Readings, Unavailable> {
-        self.ask(|answer| Command::Figures { answer }).await
+        let mut together = Readings::default();
+        for door in self.doors.open() {
+            let (answer, answered) = oneshot::channel();
+            enter(&door, Command::Figures { answer })?;
+            together.merge(answered.await.map_err(|_| Unavailable::Unknown)?);
+        }
+        Ok(together)
     }
 
-    /// Stops taking work, lets what is open be answered for at most `grace`, commits, and closes the ports.
+    /// Stops taking work, lets what is open be answered for at most `grace` unless another coordinator takes over, commits, and closes the ports.
     pub async fn drain(&self, grace: Duration) {
-        let _ = self.ask(|answer| Command::Drain { grace, answer }).await;
+        let (done, answered) = oneshot::channel();
+        if self.leave.send(Leave { grace, done }).await.is_ok() {
+            let _ = answered.await;
+        }
     }
 
     /// Sends a command and waits for its answer.
     async fn ask<A>(&self, command: impl FnOnce(oneshot::Sender<A>) -> Command) -> Result<A, Unavailable> {
         let (answer, answered) = oneshot::channel();
-        match self.commands.try_send(command(answer)) {
-            Ok(()) => answered.await.map_err(|_| Unavailable::Unknown),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(Unavailable::Busy { retry_after: Duration::from_secs(1) }),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(Unavailable::Draining),
-        }
+        self.send(command(answer))?;
+        answered.await.map_err(|_| Unavailable::Unknown)
     }
+
+    /// Sends a command to the shard that it is for.
+    fn send(&self, command: Command) -> Result<(), Unavailable> {
+        let door = self.doors.door_for(&command)?;
+        enter(&door, command)
+    }
+}
+
+/// How long a database may take to take a harmless row.
+const PROBE: Duration = Duration::from_secs(2);
+
+fn enter(door: &Door, command: Command) -> Result<(), Unavailable> {
+    door.commands.try_send(command).map_err(|refused| match refused {
+        mpsc::error::TrySendError::Full(_) => Unavailable::Busy { retry_after: Duration::from_secs(1) },
+        mpsc::error::TrySendError::Closed(_) => Unavailable::Draining,
+    })
 }
 
 fn unreadable(error: ReadError) -> Unavailable {

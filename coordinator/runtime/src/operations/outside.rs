@@ -163,7 +163,7 @@ impl Operations {
         let mut identified = None;
         if let Some(id) = id {
             let (used_key, looked_up_at) = (event_key(&name, &key, &id), self.clock.now());
-            let found = self.store.find_key(namespace, &used_key).await.map_err(unreadable)?;
+            let found = self.door(namespace)?.store.find_key(namespace, &used_key).await.map_err(unreadable)?;
             if found.is_some_and(|used| !used.is_over(looked_up_at)) {
                 return Ok(EventTaken::repeated());
             }

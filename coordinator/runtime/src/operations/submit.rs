@@ -51,7 +51,7 @@ impl Operations {
         if let Some(key) = &submit.idempotency_key {
             let fingerprint = fingerprint(&submit);
             let looked_up_at = self.clock.now();
-            if let Some(used) = self.store.find_key(namespace, key).await.map_err(unreadable)? {
+            if let Some(used) = self.door(namespace)?.store.find_key(namespace, key).await.map_err(unreadable)? {
                 if used.fingerprint != fingerprint {
                     return Err(SubmitError::KeyReused { key: key.clone(), task: used.task });
                 }
@@ -78,10 +78,7 @@ impl Operations {
 
     fn ask_to_accept(&self, submission: Box<NewTask>) -> Result<Answered, Unavailable> {
         let (answer, answered) = oneshot::channel();
-        self.commands.try_send(Command::Submit { submission, answer }).map_err(|refused| match refused {
-            tokio::sync::mpsc::error::TrySendError::Full(_) => Unavailable::Busy { retry_after: std::time::Duration::from_secs(1) },
-            tokio::sync::mpsc::error::TrySendError::Closed(_) => Unavailable::Draining,
-        })?;
+        self.send(Command::Submit { submission, answer })?;
         Ok(answered)
     }
 
@@ -93,7 +90,7 @@ impl Operations {
                 Accepted::LookUp { key, submission } => (key, submission),
             };
             let looked_up_at = self.clock.now();
-            let used = self.store.find_key(&submission.namespace, &key).await.map_err(unreadable)?;
+            let used = self.door(&submission.namespace)?.store.find_key(&submission.namespace, &key).await.map_err(unreadable)?;
             if let Some(used) = &used {
                 // The task there is may not be in memory, where its trace is read from.
                 self.task(&submission.namespace, used.task).await?;

@@ -1,14 +1,57 @@
 //! The wire to the workers. Implemented on core NATS and on the embedded listener; one suite runs on both.
 
+use crate::host::Doors;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tasker_engine::task::Trace;
-use tasker_engine::{AttemptNumber, AttemptToken, CapabilityName, Failure, Namespace, Payload, StepLabel, SystemName, TaskId};
+use tasker_engine::{AttemptNumber, AttemptToken, CapabilityName, Failure, Namespace, Payload, ShardId, StepLabel, SystemName, TaskId};
+pub use tasker_registry::SessionKey;
 pub use tasker_registry::message::{FromWorker, ToWorker};
+use tokio::sync::mpsc;
 
-/// Brings what the bus receives to the runtime. Bounded: when the runtime is behind, the bus waits (P22).
-pub type Inbox = tokio::sync::mpsc::Sender<Inbound>;
+/// Brings what the bus receives to where it is for. Bounded: when that is behind, the bus waits (P22).
+#[derive(Clone)]
+pub enum Inbox {
+    /// To the shard of its namespace, if it runs here.
+    Doors(Doors),
+    /// Everything to one listener.
+    One(mpsc::Sender<Inbound>),
+}
+
+impl Inbox {
+    /// Whether messages of a namespace are heard here.
+    pub fn is_here(&self, namespace: &Namespace) -> bool {
+        match self {
+            Self::Doors(doors) => doors.is_here(namespace),
+            Self::One(_) => true,
+        }
+    }
+
+    /// Hands a message on; it waits while the listener is behind. What nobody here listens to goes nowhere: whoever sent it says it again.
+    pub async fn deliver(&self, namespace: &Namespace, message: Inbound) {
+        match self {
+            Self::Doors(doors) => doors.deliver(namespace, message).await,
+            Self::One(listener) => drop(listener.send(message).await),
+        }
+    }
+
+    /// Tells everybody who listens that the bus was lost and has come back.
+    pub async fn deliver_reconnected(&self) {
+        match self {
+            Self::Doors(doors) => doors.deliver_reconnected().await,
+            Self::One(listener) => drop(listener.send(Inbound::Reconnected).await),
+        }
+    }
+
+    /// Remembers a worker whose namespace is not heard here.
+    pub fn overhear(&self, session: SessionKey) {
+        match self {
+            Self::Doors(doors) => doors.overhear(session),
+            Self::One(_) => {}
+        }
+    }
+}
 
 /// What arrives.
 #[derive(Debug)]
@@ -21,6 +64,8 @@ pub enum Inbound {
     HttpAnswered(super::egress::HttpAnswer),
     /// The bus was lost and has come back, or another server took its place: whatever was on the way may be gone.
     Reconnected,
+    /// Workers of this shard that spoke while another coordinator ran it: they are asked to introduce themselves at once.
+    Overheard(Vec<SessionKey>),
 }
 
 /// What came of a [`Call`].
@@ -87,6 +132,12 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Asks plain responders. The answer arrives in the inbox as [`Inbound::Answered`], always exactly once per call.
     fn call(&self, call: Call);
+
+    /// Replies to this shard come here from now on. Asked again, it changes nothing.
+    fn serve(&self, shard: ShardId);
+
+    /// Replies to this shard go to another coordinator from now on.
+    fn leave(&self, shard: ShardId);
 
     /// Whether messages can be sent now; for readiness.
     fn is_connected(&self) -> bool;

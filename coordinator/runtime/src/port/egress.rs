@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use std::time::Duration;
 use tasker_engine::task::Trace;
 pub use tasker_engine::transport::{HttpMethod, HttpRoute};
-use tasker_engine::{CapabilityName, Failure, Namespace, Payload, SystemName, Timestamp};
+use tasker_engine::{CapabilityName, Failure, Namespace, Payload, ShardId, SystemName, TaskId, Timestamp};
 
 /// A request to a system over HTTP: JSON in, JSON out.
 #[derive(Debug, Clone)]
@@ -150,9 +150,12 @@ pub trait Egress: Send + Sync + 'static {
     /// The token is not ours, or the body is not what a callback may say.
     fn read_callback(&self, token: &str, body: Bytes) -> Result<HttpAnswer, CallbackRefusal>;
 
-    /// Watches the health of exactly these systems from now on, replacing what was watched before. What is known about a system that
-    /// stays is kept.
-    fn watch(&self, targets: Vec<ProbeTarget>);
+    /// The task that a callback's token is for; none if the token is not ours.
+    fn task_of_callback(&self, token: &str) -> Option<TaskId>;
+
+    /// Watches the health of exactly these systems of a shard from now on, replacing what was watched for it before. What is known about a
+    /// system that stays is kept.
+    fn watch(&self, shard: ShardId, targets: Vec<ProbeTarget>);
 
     /// What is known about a system's health; unknown if it is not watched.
     fn health(&self, namespace: &Namespace, system: &SystemName) -> Health;

@@ -2,5 +2,6 @@
 
 pub mod bus;
 pub mod egress;
+pub mod shards;
 pub mod store;
 pub mod surroundings;

@@ -49,10 +49,6 @@ pub trait Store: Send + Sync + 'static {
     /// Reads the whole journal in order, `limit` rows from after `after`; for checks and exports.
     fn journal(&self, after: Sequence, limit: usize) -> BoxFuture<'_, Result<Vec<JournalRow>, ReadError>>;
 
-    /// The secret with which callback URLs are signed: 32 random bytes, drawn when the database was first opened and the same ever since, for
-    /// every coordinator of this database. Whoever can read the database or its backups can finish open attempts of HTTP systems.
-    fn callback_secret(&self) -> BoxFuture<'_, Result<[u8; 32], ReadError>>;
-
     /// Whether the database answers and can be written; for readiness.
     fn probe(&self) -> BoxFuture<'_, Result<(), ReadError>>;
 

@@ -31,7 +31,7 @@ impl Shard {
             idempotency_key: task.idempotency_key(step),
             // Where the workflow sets no limit, the one that the handler's author asked for holds; the SDK keeps it.
             timeout: definition.timeouts.running.or(asked_for),
-            shard: 0,
+            shard: u32::from(self.settings.shard.0),
             trace: context_of_attempt(task, step, open.attempt),
             workflow: task.workflow.name.clone(),
             version: task.workflow.version.clone(),

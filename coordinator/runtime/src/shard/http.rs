@@ -290,6 +290,6 @@ impl Shard {
         let targets = self.registry.systems().filter_map(|(namespace, system, known)| {
             Some(ProbeTarget { namespace: namespace.clone(), system: system.clone(), url: known.health_check_url.clone()? })
         });
-        self.egress.watch(targets.collect());
+        self.egress.watch(self.settings.shard, targets.collect());
     }
 }

@@ -26,6 +26,14 @@ impl Shard {
                 tracing::warn!("the bus was lost and has come back");
                 self.ask_interrupted_again();
             }
+            Inbound::Overheard(sessions) => self.greet(&sessions),
+        }
+    }
+
+    /// Asks workers that another owner of this shard knew to introduce themselves, so that they need not find out by their next beat.
+    pub(super) fn greet(&mut self, sessions: &[SessionKey]) {
+        for session in sessions.iter().filter(|session| self.registry.session(session).is_none()) {
+            self.group.direct(session, Directive::Rejoin);
         }
     }
 

@@ -51,12 +51,12 @@ pub use recover::StartError;
 
 use crate::command::Command;
 use crate::failpoint::{self, Failpoint};
-use crate::operations::{Operations, TaskView, Unavailable, Watchers};
+use crate::operations::{TaskView, Unavailable, Watchers};
 use crate::port::bus::{Bus, Inbound};
 use crate::port::egress::Egress;
 use crate::port::store::{CommitError, History, ReadError, Sequence, Store};
 use crate::port::surroundings::{Chance, Clock, Surroundings};
-use crate::settings::{COMMANDS_MAX, COMMANDS_PER_TURN, GROUP_ROWS_MAX, INPUTS_PER_TURN, Settings, TICK};
+use crate::settings::{COMMANDS_PER_TURN, GROUP_ROWS_MAX, INPUTS_PER_TURN, Settings, TICK};
 use crate::trace::SpanSink;
 use absent::Absent;
 use attempts::{Attempts, TokenKey};
@@ -87,12 +87,20 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use waits::Waits;
 
-/// A coordinator that runs: the door to it and the end of it.
+/// A loop that runs.
 pub struct Running {
-    /// The door.
-    pub operations: Operations,
     /// Ends when the loop ends: `Ok` after a drain, an error if a commit failed.
     pub ended: JoinHandle<Result<(), CommitError>>,
+}
+
+/// How a loop is reached, and whom it tells.
+pub(crate) struct Ways {
+    /// What people and programs ask.
+    pub requests: mpsc::Receiver<Command>,
+    /// What the bus brings.
+    pub messages: mpsc::Receiver<Inbound>,
+    /// Every commit, for whoever watches.
+    pub committed: Watchers,
 }
 
 /// Something that was read from the store on behalf of the loop.
@@ -180,22 +188,18 @@ struct Draining {
 ///
 /// # Errors
 /// The store cannot be read, or what it holds cannot be understood.
-pub async fn start(
+pub(crate) async fn start(
     settings: Settings,
     store: Arc<dyn Store>,
-    bus: Arc<dyn Bus>,
-    egress: Arc<dyn Egress>,
-    inbox: mpsc::Receiver<Inbound>,
+    around: (Arc<dyn Bus>, Arc<dyn Egress>),
+    ways: Ways,
     spans: SpanSink,
     surroundings: Surroundings,
 ) -> Result<Running, StartError> {
-    let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-    let committed = Watchers::default();
     let (internal, loaded) = mpsc::channel(READS_BUFFERED);
-    let operations = Operations::new(commands, committed.clone(), store.clone(), egress.clone(), surroundings.clock.clone());
-    let shard = Shard::recover(settings, store, (bus, egress), surroundings, spans, committed, internal).await?;
-    let ended = tokio::spawn(shard.run(receiver, inbox, loaded));
-    Ok(Running { operations, ended })
+    let Ways { requests, messages, committed } = ways;
+    let shard = Shard::recover(settings, store, around, surroundings, spans, committed, internal).await?;
+    Ok(Running { ended: tokio::spawn(shard.run(requests, messages, loaded)) })
 }
 
 impl Shard {
@@ -355,13 +359,12 @@ impl Shard {
         idle && (self.attempts.is_idle() || Instant::now() >= draining.until)
     }
 
-    /// The last things: what is projected, the bus flushed, the way out closed, the lease let go.
+    /// The last things: what is projected, the lease let go.
     async fn stop(mut self, mut commands: mpsc::Receiver<Command>) {
         commands.close();
         self.refuse_held();
         self.sweep_all().await;
-        self.bus.close().await;
-        self.egress.close().await;
+        self.egress.watch(self.settings.shard, Vec::new());
         self.store.close().await;
         for answer in self.draining.into_iter().flat_map(|draining| draining.answers) {
             let _ = answer.send(());

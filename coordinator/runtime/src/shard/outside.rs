@@ -6,14 +6,13 @@ use super::waits::EventKey;
 use crate::command::KeyedEvent;
 use crate::operations::{EventError, EventTaken, SignalError, Signalled, Unavailable};
 use crate::port::store::{KeptEvent, KeyUse};
-use crate::settings::KEY_LOOKUP_VALID;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 use tasker_engine::contract::Violation;
 use tasker_engine::decide::Decision;
 use tasker_engine::decide::signal::{self, Refusal};
 use tasker_engine::event::Event;
-use tasker_engine::{Digest, Namespace, Payload, StepIndex, TaskId};
+use tasker_engine::{Digest, Namespace, Payload, ShardId, StepIndex, TaskId};
 use tasker_manifest::nearest_name;
 
 /// How long the id of an event is remembered.
@@ -49,6 +48,12 @@ impl Kept {
         self.last = self.last.max(event.number);
         self.order.insert(event.number, key.clone());
         self.by_key.entry(key).or_default().push_back(event);
+    }
+
+    /// The number of the next event; no two shards give the same one.
+    fn next(&self, shard: ShardId) -> i64 {
+        let count = i64::from(ShardId::COUNT_MAX);
+        (self.last.div_euclid(count) + 1) * count + i64::from(shard.0)
     }
 
     fn oldest(&self, key: &EventKey, place: usize) -> Option<&KeptEvent> {
@@ -113,7 +118,7 @@ impl Shard {
     ) -> Result<EventTaken, EventError> {
         let now = self.clock.now();
         if let Some(identified) = &identified {
-            if now.since(identified.looked_up_at) > KEY_LOOKUP_VALID {
+            if self.is_stale_look_up(identified.looked_up_at) {
                 return Err(Unavailable::Busy { retry_after: Duration::from_secs(1) }.into());
             }
             if self.keys.get(&namespace, &identified.key).is_some_and(|used| !used.is_over(now)) {
@@ -180,7 +185,7 @@ impl Shard {
             return Err(EventError::TooMany { namespace: key.namespace.clone(), kept, bytes });
         }
         let event = KeptEvent {
-            number: self.kept.last + 1,
+            number: self.kept.next(self.settings.shard),
             namespace: key.namespace.clone(),
             name: key.name.clone(),
             key: key.key.clone(),

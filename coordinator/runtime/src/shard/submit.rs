@@ -81,7 +81,7 @@ impl Shard {
     /// The task that the idempotency key led to a moment ago.
     fn find_keyed(&self, new: &NewTask) -> Result<Option<Submitted>, SubmitError> {
         let Some(keyed) = &new.keyed else { return Ok(None) };
-        if self.clock.now().since(keyed.looked_up_at) > KEY_LOOKUP_VALID {
+        if self.is_stale_look_up(keyed.looked_up_at) {
             return Err(Unavailable::Busy { retry_after: Duration::from_secs(1) }.into());
         }
         match self.keys.get(&new.namespace, &keyed.key) {
@@ -95,7 +95,7 @@ impl Shard {
     fn find_identical(&mut self, workflow: &Workflow, new: &mut NewTask) -> Result<Option<Submitted>, SubmitError> {
         let (Some(identified), Some(identity)) = (&new.identified, &workflow.identity) else { return Ok(None) };
         let now = self.clock.now();
-        if now.since(identified.looked_up_at) > KEY_LOOKUP_VALID {
+        if self.is_stale_look_up(identified.looked_up_at) {
             return Err(Unavailable::Busy { retry_after: Duration::from_secs(1) }.into());
         }
         let recent = self.keys.get(&new.namespace, &identified.key);
@@ -113,6 +113,12 @@ impl Shard {
                 Err(SubmitError::Duplicate { workflow: workflow.name.to_string(), task: used.task, until })
             }
         }
+    }
+
+    /// Whether a key may have been used since the store was asked for it without the loop knowing: too long ago, or before this loop was there,
+    /// while another one wrote the same shard.
+    pub(super) fn is_stale_look_up(&self, at: Timestamp) -> bool {
+        at <= self.started_at || self.clock.now().since(at) > KEY_LOOKUP_VALID
     }
 
     fn existing(&self, task: TaskId) -> Submitted {
@@ -136,7 +142,7 @@ impl Shard {
 
     /// The id of the next task.
     pub(super) fn next_task(&self, now: Timestamp) -> TaskId {
-        self.last_task.next().max(TaskId::first_at(now))
+        self.last_task.following(now, self.settings.shard)
     }
 
     fn submit(

@@ -85,6 +85,12 @@ impl Shard {
                     whom.park(lane, open.token.0, Duration::ZERO);
                 }
             }
+            // The first attempt of a worker that has not said hello here: it is asked to, instead of finding out by its next beat.
+            if let Carrier::Session(key, _) = &carrier
+                && self.attempts.count_of(key) == 0
+            {
+                self.greet(std::slice::from_ref(key));
+            }
             self.attempts.put(open.token.0, Open { task: task.id, step, carrier, sent_at: Duration::ZERO });
         }
     }

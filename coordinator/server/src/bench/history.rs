@@ -7,8 +7,8 @@ use super::progress::Progress;
 use super::shape::Shape;
 use anyhow::Context;
 use std::sync::Arc;
-use tasker_engine::TaskId;
 use tasker_engine::event::Event;
+use tasker_engine::{ShardId, TaskId};
 use tasker_runtime::port::store::{Batch, JournalRow, Sequence, Store, TaskRow};
 
 /// Rows in one commit: large, because nobody waits for the answer.
@@ -27,7 +27,9 @@ struct Model {
 pub async fn repeat(store: &dyn Store, shape: Shape, steps: usize) -> anyhow::Result<usize> {
     let model = model(store).await?;
     let recovered = store.recover().await.context("[store.unreadable]")?;
-    let mut writer = Writer { store, batch: Batch::default(), last: recovered.last, task: recovered.last_task.unwrap_or(model.task.id) };
+    let shard = model.task.id.shard();
+    let task = recovered.last_task.unwrap_or(model.task.id);
+    let mut writer = Writer { store, batch: Batch::default(), last: recovered.last, task, shard };
     let copies = steps.div_ceil(shape.steps().max(1));
     let mut progress = Progress::new("tasks stored", copies);
     for copy in 0..copies {
@@ -55,11 +57,12 @@ struct Writer<'s> {
     batch: Batch,
     last: Sequence,
     task: TaskId,
+    shard: ShardId,
 }
 
 impl Writer<'_> {
     async fn put(&mut self, model: &Model) -> anyhow::Result<()> {
-        self.task = self.task.next();
+        self.task = self.task.following(model.task.accepted_at, self.shard);
         let mut previous = 0;
         for row in &model.rows {
             self.last += 1;

@@ -140,7 +140,8 @@ impl Stage {
 
     /// Opens the database, which needs the coordinator to be stopped.
     pub async fn open_store(&self) -> anyhow::Result<std::sync::Arc<dyn Store>> {
-        let opened = tasker_store::open(&self.database.url, tasker_store::Options::new("tasker bench")).await;
+        let namespace = tasker_engine::Namespace::new("default").expect("a constant of the right form");
+        let opened = tasker_store::open_for(&namespace, &self.database.url, tasker_store::Options::new("tasker bench")).await;
         opened.map_err(|error| anyhow::anyhow!("[{}]: {error}", error.code()))
     }
 

@@ -1,78 +1,93 @@
-//! PostgreSQL: one coordinator at a time, on a server that others may share.
+//! PostgreSQL: any number of coordinators share a database, each shard of it with one owner at a time.
 //!
-//! `open.rs` takes the lease, migrates and proves durability; `writer.rs` is the one task that writes, on the connection whose session
-//! holds the lease; `read.rs` answers reads on a small pool of its own. Both need a session of their own: a pooler in between must not
-//! hand one session to several clients.
+//! `open.rs` checks the server, migrates and proves durability; `ledger.rs` says who lives and who owns which shard; `writer.rs` is the one task
+//! that writes a shard, on a session of its own; `read.rs` answers reads on a small pool. All need sessions of their own: a pooler in between must
+//! not hand one session to several clients.
 
+mod ledger;
 mod open;
 mod read;
 mod sql;
 mod writer;
 
-pub use open::open;
+pub use ledger::PostgresShards;
+pub use open::{inspect, open, shards};
 
 use crate::writer::Handle;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sqlx::PgPool;
+use read::Reader;
 use tasker_engine::{Namespace, TaskId};
+use tasker_runtime::port::shards::Shards;
 use tasker_runtime::port::store::{Batch, CommitError, History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, Store, TaskRow};
 use tasker_telemetry::reading::Readings;
 
 /// The oldest server that is tested and still maintained when this was written.
 pub const VERSION_MIN: u32 = 13;
 
-/// A coordinator's record in a PostgreSQL database.
+/// Somebody wanted to write where only reading was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the database was opened to be looked at; nothing is written")]
+struct OnlyLookedAt;
+
+/// The record of one shard in a PostgreSQL database.
 pub struct PostgresStore {
-    writer: Handle,
-    readers: PgPool,
+    /// None if it is only looked at.
+    writer: Option<Handle>,
+    reader: Reader,
     description: String,
+    /// Of a store that was opened by itself: what keeps others away.
+    alone: Option<Box<PostgresShards>>,
 }
 
 impl Store for PostgresStore {
     fn recover(&self) -> BoxFuture<'_, Result<Recovery, ReadError>> {
-        read::recover(&self.readers).boxed()
+        read::recover(&self.reader).boxed()
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), CommitError>> {
-        self.writer.commit(batch).boxed()
+        match &self.writer {
+            Some(writer) => writer.commit(batch).boxed(),
+            None => async { Err(CommitError::Unknown(OnlyLookedAt.into())) }.boxed(),
+        }
     }
 
     fn history(&self, task: TaskId, last: Option<Sequence>) -> BoxFuture<'_, Result<Option<History>, ReadError>> {
-        read::history(&self.readers, task, last).boxed()
+        read::history(&self.reader, task, last).boxed()
     }
 
     fn histories<'s>(&'s self, heads: &'s [(TaskId, Sequence)]) -> BoxFuture<'s, Result<Vec<History>, ReadError>> {
-        read::histories(&self.readers, heads).boxed()
+        read::histories(&self.reader, heads).boxed()
     }
 
     fn find_key<'s>(&'s self, namespace: &'s Namespace, key: &'s str) -> BoxFuture<'s, Result<Option<KeyUse>, ReadError>> {
-        read::find_key(&self.readers, namespace, key).boxed()
+        read::find_key(&self.reader.pool, namespace, key).boxed()
     }
 
     fn search<'s>(&'s self, search: &'s Search) -> BoxFuture<'s, Result<Vec<TaskRow>, ReadError>> {
-        read::search(&self.readers, search).boxed()
+        read::search(&self.reader.pool, search).boxed()
     }
 
     fn task_row(&self, task: TaskId) -> BoxFuture<'_, Result<Option<TaskRow>, ReadError>> {
-        read::task_row(&self.readers, task).boxed()
+        read::task_row(&self.reader.pool, task).boxed()
     }
 
     fn journal(&self, after: Sequence, limit: usize) -> BoxFuture<'_, Result<Vec<JournalRow>, ReadError>> {
-        read::journal(&self.readers, after, limit).boxed()
-    }
-
-    fn callback_secret(&self) -> BoxFuture<'_, Result<[u8; 32], ReadError>> {
-        read::callback_secret(&self.readers).boxed()
+        read::journal(&self.reader, after, limit).boxed()
     }
 
     /// Commits one small row on the writer's connection, so that a lost lease, a lost connection and a full disk are noticed before a task is.
     fn probe(&self) -> BoxFuture<'_, Result<(), ReadError>> {
-        self.writer.probe().boxed()
+        match &self.writer {
+            Some(writer) => writer.probe().boxed(),
+            None => async { Err(ReadError::Database(OnlyLookedAt.into())) }.boxed(),
+        }
     }
 
     fn measure(&self, readings: &mut Readings) {
-        self.writer.measure(readings);
+        if let Some(writer) = &self.writer {
+            writer.measure(readings);
+        }
     }
 
     fn describe(&self) -> String {
@@ -81,8 +96,14 @@ impl Store for PostgresStore {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async {
-            self.readers.close().await;
-            self.writer.close().await;
+            // The pool is shared with the other shards; it closes with the last of them.
+            if let Some(writer) = &self.writer {
+                writer.close().await;
+            }
+            if let Some(alone) = &self.alone {
+                alone.leave().await;
+                self.reader.pool.close().await;
+            }
         }
         .boxed()
     }

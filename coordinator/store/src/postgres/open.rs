@@ -1,14 +1,17 @@
-//! Opening a database: the lease's lock first, then the tables, then the proof that commits are durable, then a new epoch.
+//! Opening a database: the proof that commits are durable, the lock that keeps the wrong others away, then the tables.
 
-use super::{PostgresStore, VERSION_MIN, read, sql, writer};
+use super::read::Reader;
+use super::{PostgresShards, PostgresStore, VERSION_MIN, ledger, read, sql};
 use crate::row::CALLBACKS;
 use crate::target::describe;
-use crate::writer::Ledger;
 use crate::{OpenError, Options};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{ConnectOptions, SqlSafeStr};
+use sqlx::{ConnectOptions, PgPool, SqlSafeStr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tasker_engine::{Namespace, ShardId};
+use tasker_runtime::port::shards::CoordinatorId;
+use tokio::sync::Mutex;
 
 /// How long a connection may take; a server that takes longer is as good as gone.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -19,27 +22,85 @@ const READ: &str = "30s";
 /// SQLSTATE of a lock that was not to be had in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// Opens the database, see [`crate::open`].
-pub async fn open(connect: PgConnectOptions, options: &Options) -> Result<PostgresStore, OpenError> {
+/// Opens one shard of a database that nobody else uses, see [`crate::open_for`].
+pub async fn open(connect: PgConnectOptions, options: &Options, namespace: Option<&Namespace>) -> Result<PostgresStore, OpenError> {
+    let shards = shards(connect, &Options { alone: true, shards: 1, ..options.clone() }).await?;
+    let doing = "taking the lease";
+    let shard = match namespace {
+        Some(namespace) => ShardId::of(namespace, shards.count),
+        None if shards.count == 1 => ShardId::default(),
+        None => return Err(OpenError::failed(doing)(format!("the database has {} shards, and none was named", shards.count))),
+    };
+    let claimed = shards.take(shard).await.map_err(OpenError::failed(doing))?;
+    let (_, mut store) = claimed.ok_or_else(|| OpenError::failed(doing)("somebody else holds it"))?;
+    store.alone = Some(Box::new(shards));
+    Ok(store)
+}
+
+/// Opens a database whose shards this coordinator will take, see [`crate::shards`].
+pub async fn shards(connect: PgConnectOptions, options: &Options) -> Result<PostgresShards, OpenError> {
     let target = describe(&connect);
     let connect = connect.application_name("tasker").disable_statement_logging();
-    let mut connection = reach(&connect, &target).await?;
-    let version = check_server(&mut connection, &target).await?;
-    take_lock(&mut connection, &target, options.lease_wait).await?;
-    migrate(&mut connection).await?;
-    let ledger = take_lease(&mut connection, options).await.map_err(OpenError::failed("taking the lease"))?;
+    let mut session = reach(&connect, &target).await?;
+    let version = check_server(&mut session, &target).await?;
+    take_lock(&mut session, &target, options).await?;
+    migrate(&mut session).await?;
+    let count = divide(&mut session, options.shards).await.map_err(OpenError::failed("dividing it into shards"))?;
     let secret = sqlx::query(sql::DRAW_SECRET).bind(CALLBACKS).bind(rand::random::<[u8; 32]>());
-    secret.execute(&mut connection).await.map_err(OpenError::failed("drawing a secret"))?;
+    secret.execute(&mut session).await.map_err(OpenError::failed("drawing a secret"))?;
+    let readers = readers(&connect, options).await?;
+    tracing::info!(target_database = %target, version = %version, shards = count, "database opened");
+    Ok(PostgresShards {
+        // Never negative, so that it reads well where people see it.
+        me: CoordinatorId(i64::from(rand::random::<u32>()) << 16 | i64::from(rand::random::<u16>())),
+        count,
+        holder: options.holder_line(),
+        alone: options.alone,
+        connect,
+        session: Mutex::new(Some(session)),
+        readers,
+        description: format!("postgres {version}, synchronous_commit=on"),
+    })
+}
+
+/// Looks at every shard without disturbing anybody who writes, see [`crate::inspect`].
+pub async fn inspect(connect: PgConnectOptions, options: &Options) -> Result<Vec<PostgresStore>, OpenError> {
+    let target = describe(&connect);
+    let connect = connect.application_name("tasker").disable_statement_logging();
+    let mut session = reach(&connect, &target).await?;
+    let version = check_server(&mut session, &target).await?;
+    let layout = sqlx::query_as::<_, (i16,)>(sql::LAYOUT).fetch_one(&mut session).await;
+    let (count,) = layout.map_err(OpenError::failed("finding out its shards"))?;
+    let count = u8::try_from(count).unwrap_or(1);
+    let readers = readers(&connect, options).await?;
+    let store = |shard| PostgresStore {
+        writer: None,
+        reader: Reader { pool: readers.clone(), shard: ShardId(shard), count },
+        description: format!("postgres {version}"),
+        alone: None,
+    };
+    Ok((0..count).map(store).collect())
+}
+
+async fn readers(connect: &PgConnectOptions, options: &Options) -> Result<PgPool, OpenError> {
     let readers = PgPoolOptions::new()
         .max_connections(options.readers())
         .acquire_timeout(CONNECT)
-        .connect_with(connect.options([("statement_timeout", READ), ("default_transaction_read_only", "on")]))
+        .connect_with(connect.clone().options([("statement_timeout", READ), ("default_transaction_read_only", "on")]))
         .await
         .map_err(OpenError::failed("opening it for reading"))?;
     read::check(&readers).await.map_err(OpenError::failed("opening it for reading"))?;
-    tracing::info!(target_database = %target, version = %version, "database opened");
-    let description = format!("postgres {version}, synchronous_commit=on");
-    Ok(PostgresStore { writer: writer::start(connection, ledger), readers, description })
+    Ok(readers)
+}
+
+/// Divides namespaces into shards if nobody has; says how many there are.
+async fn divide(session: &mut PgConnection, shards: u8) -> Result<u8, sqlx::Error> {
+    sqlx::query(sql::DIVIDE).bind(i16::from(shards)).execute(&mut *session).await?;
+    for statement in [sql::ADD_LEASES, sql::ADD_MARKS, sql::FORGET_COORDINATORS] {
+        sqlx::query(statement).execute(&mut *session).await?;
+    }
+    let (count,): (i16,) = sqlx::query_as(sql::LAYOUT).fetch_one(session).await?;
+    Ok(u8::try_from(count).unwrap_or(1))
 }
 
 async fn reach(connect: &PgConnectOptions, target: &str) -> Result<PgConnection, OpenError> {
@@ -63,7 +124,7 @@ async fn check_server(connection: &mut PgConnection, target: &str) -> Result<Str
     if standby {
         return Err(OpenError::ReadOnly { target: target.to_owned() });
     }
-    sqlx::query(sql::PREPARE_SESSION).execute(&mut *connection).await.map_err(failed(doing))?;
+    prepare(connection).await.map_err(failed(doing))?;
     let (synchronous_commit, fsync): (String, String) =
         sqlx::query_as(sql::DURABILITY).fetch_one(&mut *connection).await.map_err(failed(doing))?;
     // remote_apply waits for more than on does.
@@ -76,20 +137,23 @@ async fn check_server(connection: &mut PgConnection, target: &str) -> Result<Str
     Ok(version)
 }
 
+/// Makes a session one whose commits wait for the disk.
+pub async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(sql::PREPARE_SESSION).execute(connection).await.map(|_| ())
+}
+
 /// The session's lock, waited for: whoever holds it may be a process that was just killed. It goes with the session, however that ends.
-async fn take_lock(connection: &mut PgConnection, target: &str, wait: Duration) -> Result<(), OpenError> {
+async fn take_lock(connection: &mut PgConnection, target: &str, options: &Options) -> Result<(), OpenError> {
     let failed = OpenError::failed::<sqlx::Error>;
     let doing = "waiting for the lease";
     // Zero would mean to wait for ever.
-    let millis = wait.as_millis().clamp(1, i32::MAX as u128);
+    let millis = options.lease_wait.as_millis().clamp(1, i32::MAX as u128);
     sqlx::query(sql::LOCK_TIMEOUT).bind(format!("{millis}ms")).execute(&mut *connection).await.map_err(failed(doing))?;
-    match sqlx::query(sql::LOCK).execute(&mut *connection).await {
+    let lock = if options.alone { sql::LOCK_ALONE } else { sql::LOCK_TOGETHER };
+    match sqlx::query(lock).execute(&mut *connection).await {
         Ok(_) => {}
         Err(error) if error.as_database_error().and_then(|error| error.code()).as_deref() == Some(LOCK_NOT_AVAILABLE) => {
-            let holder = sqlx::query_as::<_, (String,)>(sql::HOLDER).fetch_one(&mut *connection).await;
-            // The tables may not exist yet: then the other one is just creating them.
-            let holder = holder.map_or_else(|_| "a process that has just started".into(), |(holder,)| holder);
-            return Err(OpenError::InUse { target: target.to_owned(), holder });
+            return Err(ledger::in_use(connection, target).await);
         }
         Err(error) => return Err(failed(doing)(error)),
     }
@@ -109,16 +173,9 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), OpenError> {
         migration(5, "add key windows", include_str!("../../migrations/postgres/0005_add_key_windows.sql")),
         migration(6, "add task parent", include_str!("../../migrations/postgres/0006_add_task_parent.sql")),
         migration(7, "add task waiting", include_str!("../../migrations/postgres/0007_add_task_waiting.sql")),
+        migration(8, "add shards", include_str!("../../migrations/postgres/0008_add_shards.sql")),
     ];
     Migrator::with_migrations(migrations).run(connection).await.map_err(OpenError::migration)
-}
-
-/// Starts a new epoch, so that whoever wrote before is refused from now on.
-async fn take_lease(connection: &mut PgConnection, options: &Options) -> Result<Ledger, sqlx::Error> {
-    let (epoch,): (i64,) =
-        sqlx::query_as(sql::TAKE_LEASE).bind(options.holder_line()).bind(now_millis()).fetch_one(&mut *connection).await?;
-    let (last,): (i64,) = sqlx::query_as(sql::LAST).fetch_one(&mut *connection).await?;
-    Ok(Ledger::new(epoch, last))
 }
 
 /// The time that a lease and a probe are stamped with, for people.

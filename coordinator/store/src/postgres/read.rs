@@ -10,29 +10,54 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::QueryAs;
 use sqlx::{PgPool, Postgres};
 use std::collections::HashMap;
-use tasker_engine::{Namespace, TaskId};
+use tasker_engine::{Namespace, ShardId, TaskId};
 use tasker_runtime::port::store::{History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, TaskRow};
+
+/// Reads one shard.
+#[derive(Clone)]
+pub struct Reader {
+    pub pool: PgPool,
+    pub shard: ShardId,
+    /// How many shards there are.
+    pub count: u8,
+}
+
+impl Reader {
+    /// The shard as its column has it.
+    fn number(&self) -> i16 {
+        i16::from(self.shard.0)
+    }
+
+    /// Whether a tenant lives in this shard.
+    fn is_home_of(&self, namespace: &Namespace) -> bool {
+        ShardId::of(namespace, self.count) == self.shard
+    }
+}
 
 /// Whether reading works.
 pub async fn check(pool: &PgPool) -> Result<(), sqlx::Error> {
-    sqlx::query(sql::ENDS).execute(pool).await.map(|_| ())
+    sqlx::query(sql::LAYOUT).execute(pool).await.map(|_| ())
 }
 
-pub async fn recover(pool: &PgPool) -> Result<Recovery, ReadError> {
+pub async fn recover(reader: &Reader) -> Result<Recovery, ReadError> {
+    let Reader { pool, .. } = reader;
     // One transaction, only so that the time limit of reads is off for it and nothing else.
     let mut transaction = pool.begin().await.map_err(database)?;
     sqlx::query(sql::NO_TIMEOUT).execute(&mut *transaction).await.map_err(database)?;
     let (last, last_task, projected_to): (i64, Option<i64>, i64) =
-        sqlx::query_as(sql::ENDS).fetch_one(&mut *transaction).await.map_err(database)?;
+        sqlx::query_as(sql::ENDS).bind(reader.number()).fetch_one(&mut *transaction).await.map_err(database)?;
+    let tenants: Vec<(String,)> = sqlx::query_as(sql::NAMESPACES).fetch_all(&mut *transaction).await.map_err(database)?;
+    let at_home = |(name,): &(String,)| Namespace::new(name).is_ok_and(|namespace| reader.is_home_of(&namespace));
+    let tenants: Vec<String> = tenants.into_iter().filter(at_home).map(|(name,)| name).collect();
     let mut tail = Tail::default();
     {
-        let mut running = sqlx::query_as::<_, (i64, i64, bool)>(sql::RUNNING).fetch(&mut *transaction);
+        let mut running = sqlx::query_as::<_, (i64, i64, bool)>(sql::RUNNING).bind(&tenants).fetch(&mut *transaction);
         while let Some((task, place, waits)) = running.try_next().await.map_err(database)? {
             tail.running(task, place, waits);
         }
     }
     {
-        let mut rows = sqlx::query_as::<_, JournalColumns>(sql::TAIL).fetch(&mut *transaction);
+        let mut rows = sqlx::query_as::<_, JournalColumns>(sql::TAIL).bind(reader.number()).fetch(&mut *transaction);
         while let Some((sequence, task, previous, checksum, entry)) = rows.try_next().await.map_err(database)? {
             tail.row(sequence, task, previous, checksum, &entry)?;
         }
@@ -52,13 +77,18 @@ pub async fn recover(pool: &PgPool) -> Result<Recovery, ReadError> {
         projected_to,
         active: sorted.active,
         finished_unprojected: sorted.finished_unprojected,
-        workflows: all(pool, sql::WORKFLOWS, row::workflow_row).await?,
+        workflows: of_shard(reader, all(pool, sql::WORKFLOWS, row::workflow_row).await?, |row| &row.namespace),
         contracts: all(pool, sql::CONTRACTS, row::contract).await?,
-        systems: all(pool, sql::SYSTEMS, row::system_row).await?,
-        capabilities: all(pool, sql::CAPABILITIES, row::capability_row).await?,
-        events: all(pool, sql::EVENTS, row::kept_event).await?,
-        workflow_pauses: all(pool, sql::PAUSES, row::workflow_pause).await?,
+        systems: of_shard(reader, all(pool, sql::SYSTEMS, row::system_row).await?, |row| &row.namespace),
+        capabilities: of_shard(reader, all(pool, sql::CAPABILITIES, row::capability_row).await?, |row| &row.namespace),
+        events: of_shard(reader, all(pool, sql::EVENTS, row::kept_event).await?, |row| &row.namespace),
+        workflow_pauses: of_shard(reader, all(pool, sql::PAUSES, row::workflow_pause).await?, |row| &row.namespace),
     })
+}
+
+/// The rows of the tenants that live in this shard.
+fn of_shard<T>(reader: &Reader, rows: Vec<T>, namespace: impl Fn(&T) -> &Namespace) -> Vec<T> {
+    rows.into_iter().filter(|row| reader.is_home_of(namespace(row))).collect()
 }
 
 /// Every row of a small table.
@@ -70,40 +100,43 @@ where
     rows.into_iter().map(word).collect()
 }
 
-pub async fn history(pool: &PgPool, task: TaskId, last: Option<Sequence>) -> Result<Option<History>, ReadError> {
+pub async fn history(reader: &Reader, task: TaskId, last: Option<Sequence>) -> Result<Option<History>, ReadError> {
+    let (pool, shard) = (&reader.pool, reader.number());
     let last = match last {
         Some(last) => Some(last),
         None => {
             let (row, tail): (Option<i64>, Option<i64>) =
-                sqlx::query_as(sql::HEAD).bind(task.as_number()).fetch_one(pool).await.map_err(database)?;
+                sqlx::query_as(sql::HEAD).bind(shard).bind(task.as_number()).fetch_one(pool).await.map_err(database)?;
             row.max(tail)
         }
     };
     let Some(last) = last else { return Ok(None) };
     let mut chain = Chain::new(task, last);
     while let Some(next) = chain.next() {
-        let page: Vec<JournalColumns> = sqlx::query_as(sql::CHAIN).bind(next).bind(PAGE_ROWS).fetch_all(pool).await.map_err(database)?;
+        let page: Vec<JournalColumns> =
+            sqlx::query_as(sql::CHAIN).bind(shard).bind(next).bind(PAGE_ROWS).fetch_all(pool).await.map_err(database)?;
         chain.extend(page)?;
     }
     chain.finish().map(Some)
 }
 
-pub async fn histories(pool: &PgPool, heads: &[(TaskId, Sequence)]) -> Result<Vec<History>, ReadError> {
+pub async fn histories(reader: &Reader, heads: &[(TaskId, Sequence)]) -> Result<Vec<History>, ReadError> {
     let mut asked = heads;
     while asked.len() > 1 {
-        if let Some(found) = together(pool, asked).await? {
+        if let Some(found) = together(reader, asked).await? {
             return found.finish(asked);
         }
         asked = &asked[..asked.len() / 2];
     }
     let Some((task, last)) = asked.first() else { return Ok(Vec::new()) };
-    Ok(history(pool, *task, Some(*last)).await?.into_iter().collect())
+    Ok(history(reader, *task, Some(*last)).await?.into_iter().collect())
 }
 
 /// The rows of these tasks; none if they are too many to be read together.
-async fn together(pool: &PgPool, heads: &[(TaskId, Sequence)]) -> Result<Option<Together>, ReadError> {
+async fn together(reader: &Reader, heads: &[(TaskId, Sequence)]) -> Result<Option<Together>, ReadError> {
     let places: Vec<Sequence> = heads.iter().map(|(_, last)| *last).collect();
-    let mut rows = sqlx::query_as::<_, JournalColumns>(sql::CHAINS).bind(places).bind(TOGETHER_ROWS_MAX).fetch(pool);
+    let mut rows =
+        sqlx::query_as::<_, JournalColumns>(sql::CHAINS).bind(reader.number()).bind(places).bind(TOGETHER_ROWS_MAX).fetch(&reader.pool);
     let mut found = Together::default();
     while let Some(columns) = rows.try_next().await.map_err(database)? {
         if !found.take(columns) {
@@ -123,9 +156,10 @@ pub async fn task_row(pool: &PgPool, task: TaskId) -> Result<Option<TaskRow>, Re
     found.map(row::task_row).transpose()
 }
 
-pub async fn journal(pool: &PgPool, after: Sequence, limit: usize) -> Result<Vec<JournalRow>, ReadError> {
+pub async fn journal(reader: &Reader, after: Sequence, limit: usize) -> Result<Vec<JournalRow>, ReadError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows: Vec<JournalColumns> = sqlx::query_as(sql::JOURNAL).bind(after).bind(limit).fetch_all(pool).await.map_err(database)?;
+    let asked = sqlx::query_as(sql::JOURNAL).bind(reader.number()).bind(after).bind(limit);
+    let rows: Vec<JournalColumns> = asked.fetch_all(&reader.pool).await.map_err(database)?;
     rows.into_iter().map(row::journal_row).collect()
 }
 
@@ -243,7 +277,7 @@ mod tests {
         let cluster = Cluster::shared().await.expect("a PostgreSQL server");
         let url = cluster.create_database().await.expect("a database");
         let connect = sqlx::postgres::PgConnectOptions::from_str(&url).expect("an address");
-        let store = super::super::open(connect.clone(), &Options::new("plans")).await.expect("opens");
+        let store = super::super::open(connect.clone(), &Options::new("plans"), None).await.expect("opens");
         let pool = PgPool::connect_with(connect).await.expect("connects");
         sqlx::raw_sql(TASKS).execute(&pool).await.expect("inserts");
         sqlx::raw_sql("ANALYZE tasks").execute(&pool).await.expect("analyzes");

@@ -20,31 +20,100 @@ pub const DURABILITY: &str = "SELECT current_setting('synchronous_commit'), curr
 
 pub const LOCK_TIMEOUT: &str = "SELECT set_config('lock_timeout', $1, false)";
 
-/// The lock's numbers spell `task` and name shard 0.
-pub const LOCK: &str = "SELECT pg_advisory_lock(1952543595, 0)";
+/// The lock's numbers spell `task`. A coordinator that is alone holds it for itself; those that share the database hold it together. It goes with
+/// the session, however that ends.
+pub const LOCK_ALONE: &str = "SELECT pg_advisory_lock(1952543595, 0)";
+pub const LOCK_TOGETHER: &str = "SELECT pg_advisory_lock_shared(1952543595, 0)";
 
-pub const HOLDER: &str = "SELECT holder FROM coordinator_lease WHERE shard = 0";
+/// Who has the lock that another one waits for? Before there was more than one, only the lease's row said so.
+pub const HOLDER: &str = "SELECT COALESCE(
+    (SELECT string_agg(name, ' and ' ORDER BY name) FROM coordinators WHERE seen_at > clock_timestamp() - interval '10 s'),
+    (SELECT holder FROM coordinator_lease WHERE shard = 0))";
 
-pub const TAKE_LEASE: &str = "UPDATE coordinator_lease SET epoch = epoch + 1, holder = $1, taken_at = $2 WHERE shard = 0 RETURNING epoch";
+/// Divides namespaces into shards, once: a database that was written before it could be divided stays whole.
+pub const DIVIDE: &str = "INSERT INTO layout (sole, shards)
+    SELECT 0, CASE WHEN EXISTS (SELECT 1 FROM journal) THEN 1 ELSE $1::smallint END ON CONFLICT DO NOTHING";
 
-pub const LAST: &str = "SELECT COALESCE(MAX(sequence), 0) FROM journal";
+pub const LAYOUT: &str = "SELECT shards FROM layout WHERE sole = 0";
+
+pub const ADD_LEASES: &str = "INSERT INTO coordinator_lease (shard, epoch, holder, taken_at, probed_at)
+    SELECT n, 0, 'nobody', 0, 0 FROM generate_series(0, (SELECT shards FROM layout WHERE sole = 0) - 1) AS n ON CONFLICT DO NOTHING";
+
+pub const ADD_MARKS: &str = "INSERT INTO projection (shard, projected_to)
+    SELECT n, 0 FROM generate_series(0, (SELECT shards FROM layout WHERE sole = 0) - 1) AS n ON CONFLICT DO NOTHING";
+
+/// Says that a coordinator lives, with the server process of the session that says so.
+pub const BEAT: &str = "INSERT INTO coordinators (id, name, url, session, seen_at) VALUES ($1, $2, $3, pg_backend_pid(), clock_timestamp())
+    ON CONFLICT (id) DO UPDATE SET url = excluded.url, session = excluded.session, seen_at = excluded.seen_at";
+
+pub const LEAVE: &str = "DELETE FROM coordinators WHERE id = $1";
+
+/// Those that have been silent for so long that nobody asks for them any more.
+pub const FORGET_COORDINATORS: &str = "DELETE FROM coordinators WHERE seen_at < clock_timestamp() - interval '1 hour'";
+
+/// Whether the coordinator in `c` lives: $1 and $2 are the leases, in milliseconds, with and without a session.
+macro_rules! lives {
+    () => {
+        "(c.seen_at > clock_timestamp() - $1 * interval '1 ms' AND (
+            c.seen_at > clock_timestamp() - $2 * interval '1 ms' OR EXISTS (SELECT 1 FROM pg_stat_activity AS a WHERE a.pid = c.session)))"
+    };
+}
+
+pub const LIVING: &str = concat!("SELECT c.id, c.name, c.url FROM coordinators AS c WHERE ", lives!(), " ORDER BY c.id");
+
+/// Who holds which shard, and does the holder live?
+pub const LEASES: &str = concat!(
+    "SELECT l.shard, l.epoch, (SELECT c.id FROM coordinators AS c WHERE c.id = l.coordinator AND ",
+    lives!(),
+    ") FROM coordinator_lease AS l ORDER BY l.shard"
+);
+
+/// Ends the session with which a silent owner wrote, so that a transaction it left open holds up nobody.
+pub const END_SESSION: &str = concat!(
+    "SELECT pg_terminate_backend(l.session) FROM coordinator_lease AS l
+    WHERE l.shard = $3 AND l.session IS NOT NULL AND l.session <> pg_backend_pid()
+        AND EXISTS (SELECT 1 FROM pg_stat_activity AS a WHERE a.pid = l.session AND a.datname = current_database())
+        AND l.coordinator IS DISTINCT FROM $4
+        AND NOT EXISTS (SELECT 1 FROM coordinators AS c WHERE c.id = l.coordinator AND ",
+    lives!(),
+    ")"
+);
+
+/// Takes a shard that is free, ours, or whose owner is silent, under a new epoch: whoever wrote before is refused from now on. $5 says that nobody
+/// else can be there.
+pub const CLAIM: &str = concat!(
+    "UPDATE coordinator_lease AS l
+    SET epoch = epoch + 1, holder = $6, taken_at = $7, coordinator = $4, session = pg_backend_pid()
+    WHERE l.shard = $3 AND ($5 OR l.coordinator IS NULL OR l.coordinator = $4 OR NOT EXISTS (
+        SELECT 1 FROM coordinators AS c WHERE c.id = l.coordinator AND ",
+    lives!(),
+    ")) RETURNING epoch"
+);
+
+/// Lets go of a shard, unless somebody has taken it meanwhile.
+pub const RELEASE: &str = "UPDATE coordinator_lease SET coordinator = NULL, session = NULL WHERE shard = $1 AND epoch = $2";
+
+pub const LAST: &str = "SELECT COALESCE(MAX(sequence), 0) FROM journal WHERE shard = $1";
 
 /// Is this still our epoch? The lock on the row makes a successor wait for this transaction.
-pub const CHECK_LEASE: &str = "SELECT epoch FROM coordinator_lease WHERE shard = 0 AND epoch = $1 FOR SHARE";
+pub const CHECK_LEASE: &str = "SELECT epoch FROM coordinator_lease WHERE shard = $1 AND epoch = $2 FOR SHARE";
 
 /// Appends nothing if the lease is lost. One statement, so that a batch that only appends needs no other and no transaction around it.
 pub const APPEND: &str = "WITH lease AS MATERIALIZED (
-        SELECT epoch FROM coordinator_lease WHERE shard = 0 AND epoch = $1 FOR SHARE
+        SELECT epoch FROM coordinator_lease WHERE shard = $1 AND epoch = $2 FOR SHARE
     )
-    INSERT INTO journal (sequence, task, previous, checksum, entry)
-    SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
+    INSERT INTO journal (shard, sequence, task, previous, checksum, entry)
+    SELECT $1, * FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[])
     WHERE EXISTS (SELECT 1 FROM lease)";
 
-pub const PROBE: &str = "UPDATE coordinator_lease SET probed_at = $2 WHERE shard = 0 AND epoch = $1";
+pub const PROBE: &str = "UPDATE coordinator_lease SET probed_at = $3 WHERE shard = $1 AND epoch = $2";
 
-pub const FORGET_OLD_KEYS: &str = "DELETE FROM keys WHERE valid_until IS NULL AND used_at < $1";
+// Every shard forgets the keys of all: what another one is just forgetting is left to it.
+pub const FORGET_OLD_KEYS: &str = "DELETE FROM keys WHERE ctid IN (
+    SELECT ctid FROM keys WHERE valid_until IS NULL AND used_at < $1 FOR UPDATE SKIP LOCKED)";
 
-pub const FORGET_ENDED_KEYS: &str = "DELETE FROM keys WHERE valid_until <= $1";
+pub const FORGET_ENDED_KEYS: &str = "DELETE FROM keys WHERE ctid IN (
+    SELECT ctid FROM keys WHERE valid_until <= $1 FOR UPDATE SKIP LOCKED)";
 
 /// Takes keys, and those again whose own window is over. A key that is in use is left as it is, which shows in the count.
 pub const INSERT_KEYS: &str = "INSERT INTO keys (namespace, key, fingerprint, task, used_at, valid_until)
@@ -91,7 +160,7 @@ pub const INSERT_LABELS: &str = "INSERT INTO task_labels (namespace, name, value
     SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bigint[])
     ON CONFLICT DO NOTHING";
 
-pub const MARK: &str = "UPDATE projection SET projected_to = $1 WHERE sole = 0";
+pub const MARK: &str = "UPDATE projection SET projected_to = $2 WHERE shard = $1";
 
 macro_rules! columns {
     () => {
@@ -186,41 +255,51 @@ pub const COUNT_LABEL: &str =
 pub const TASK_ROW: &str = concat!("SELECT ", columns!(), " FROM tasks AS t WHERE t.id = $1");
 
 /// Where does this task's history end: what does its row say, and what does the journal after the projection's mark say?
-pub const HEAD: &str = "SELECT (SELECT last FROM tasks WHERE id = $1),
+pub const HEAD: &str = "SELECT (SELECT last FROM tasks WHERE id = $2),
     (SELECT MAX(sequence) FROM journal
-     WHERE sequence > (SELECT projected_to FROM projection WHERE sole = 0) AND task = $1)";
+     WHERE shard = $1 AND sequence > (SELECT projected_to FROM projection WHERE shard = $1) AND task = $2)";
 
 /// Which rows come before this one in its task's history, newest first? A row always follows an older one, so the walk ends.
 pub const CHAIN: &str = "WITH RECURSIVE chain (sequence, task, previous, checksum, entry) AS (
-        SELECT sequence, task, previous, checksum, entry FROM journal WHERE sequence = $1
+        SELECT sequence, task, previous, checksum, entry FROM journal WHERE shard = $1 AND sequence = $2
         UNION ALL
         SELECT j.sequence, j.task, j.previous, j.checksum, j.entry
-        FROM chain AS c JOIN journal AS j ON j.sequence = c.previous
+        FROM chain AS c JOIN journal AS j ON j.shard = $1 AND j.sequence = c.previous
         WHERE j.sequence < c.sequence
     )
-    SELECT sequence, task, previous, checksum, entry FROM chain LIMIT $2";
+    SELECT sequence, task, previous, checksum, entry FROM chain LIMIT $3";
 
 /// The histories of several tasks, from their newest rows backwards; in no order that one may rely on.
 pub const CHAINS: &str = "WITH RECURSIVE chain (sequence, task, previous, checksum, entry) AS (
         SELECT j.sequence, j.task, j.previous, j.checksum, j.entry
-        FROM unnest($1::bigint[]) AS head (sequence) JOIN journal AS j ON j.sequence = head.sequence
+        FROM unnest($2::bigint[]) AS head (sequence) JOIN journal AS j ON j.shard = $1 AND j.sequence = head.sequence
         UNION ALL
         SELECT j.sequence, j.task, j.previous, j.checksum, j.entry
-        FROM chain AS c JOIN journal AS j ON j.sequence = c.previous
+        FROM chain AS c JOIN journal AS j ON j.shard = $1 AND j.sequence = c.previous
         WHERE j.sequence < c.sequence
     )
-    SELECT sequence, task, previous, checksum, entry FROM chain LIMIT $2";
+    SELECT sequence, task, previous, checksum, entry FROM chain LIMIT $3";
 
-pub const JOURNAL: &str = "SELECT sequence, task, previous, checksum, entry FROM journal WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+pub const JOURNAL: &str = "SELECT sequence, task, previous, checksum, entry FROM journal
+    WHERE shard = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
 
 pub const TAIL: &str = "SELECT sequence, task, previous, checksum, entry FROM journal
-    WHERE sequence > (SELECT projected_to FROM projection WHERE sole = 0) ORDER BY sequence";
+    WHERE shard = $1 AND sequence > (SELECT projected_to FROM projection WHERE shard = $1) ORDER BY sequence";
 
-/// Where do the journal and the tasks' numbers end, as far as the projection and the journal's last row say?
-pub const ENDS: &str = "SELECT (SELECT COALESCE(MAX(sequence), 0) FROM journal), (SELECT MAX(id) FROM tasks),
-    (SELECT projected_to FROM projection WHERE sole = 0)";
+/// Where do the journal of a shard and the tasks' numbers end, as far as the projection and the journal's last row say?
+pub const ENDS: &str = "SELECT (SELECT COALESCE(MAX(sequence), 0) FROM journal WHERE shard = $1), (SELECT MAX(id) FROM tasks),
+    (SELECT projected_to FROM projection WHERE shard = $1)";
 
-pub const RUNNING: &str = "SELECT id, last, waiting <> 0 FROM tasks WHERE status = 'running'";
+/// The tenants that have tasks, found by walking from one to the next along the index.
+pub const NAMESPACES: &str = "WITH RECURSIVE tenants (namespace) AS (
+        (SELECT namespace FROM tasks ORDER BY namespace LIMIT 1)
+        UNION ALL
+        SELECT (SELECT t.namespace FROM tasks AS t WHERE t.namespace > tenants.namespace ORDER BY t.namespace LIMIT 1)
+        FROM tenants WHERE tenants.namespace IS NOT NULL
+    )
+    SELECT namespace FROM tenants WHERE namespace IS NOT NULL";
+
+pub const RUNNING: &str = "SELECT id, last, waiting <> 0 FROM tasks WHERE status = 'running' AND namespace = ANY ($1)";
 
 pub const STANDINGS: &str = "SELECT id, status, last FROM tasks WHERE id = ANY ($1)";
 

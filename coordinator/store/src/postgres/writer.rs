@@ -1,4 +1,4 @@
-//! The one task that writes, on the one session that holds the lease's lock: if the session is lost, so is the right to write.
+//! The one task that writes a shard, on a session of its own, under one epoch of its lease: every transaction checks that it still holds.
 
 use super::open::now_millis;
 use super::sql;
@@ -6,24 +6,33 @@ use crate::row::{journal_columns, labels_text, timeout_millis, waiting_bits};
 use crate::writer::{Command, Failed, Handle, KeyInUse, Ledger};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
+use tasker_engine::ShardId;
 use tasker_runtime::port::store::{Batch, JournalRow, PauseChange, TaskRow};
 use tokio::sync::mpsc::Receiver;
 
 /// Starts the task. It ends when the store is closed or dropped.
-pub fn start(connection: PgConnection, ledger: Ledger) -> Handle {
+pub fn start(connection: PgConnection, shard: ShardId, ledger: Ledger) -> Handle {
     let (handle, commands) = Handle::new(&ledger);
-    tokio::spawn(run(connection, ledger, commands));
+    tokio::spawn(run(connection, shard, ledger, commands));
     handle
 }
 
-async fn run(mut connection: PgConnection, mut ledger: Ledger, mut commands: Receiver<Command>) {
+/// Under which lease a transaction is made.
+#[derive(Clone, Copy)]
+struct Lease {
+    shard: i16,
+    epoch: i64,
+}
+
+async fn run(mut connection: PgConnection, shard: ShardId, mut ledger: Ledger, mut commands: Receiver<Command>) {
+    let lease = Lease { shard: i16::from(shard.0), epoch: ledger.epoch() };
     let mut closing = None;
     while let Some(command) = commands.recv().await {
         match command {
             Command::Commit(batch, answer) => {
                 let outcome = match ledger.check(&batch) {
                     Ok(()) => {
-                        let written = write(&mut connection, &batch, ledger.epoch()).await.map_err(|failed| failed.full_if(is_full));
+                        let written = write(&mut connection, &batch, lease).await.map_err(|failed| failed.full_if(is_full));
                         ledger.settle(batch, written)
                     }
                     refused => refused,
@@ -32,7 +41,7 @@ async fn run(mut connection: PgConnection, mut ledger: Ledger, mut commands: Rec
                 let _ = answer.send(outcome);
             }
             Command::Probe(answer) => {
-                let probed = probe(&mut connection, ledger.epoch()).await;
+                let probed = probe(&mut connection, lease).await;
                 let _ = answer.send(ledger.probed(probed));
             }
             Command::Close(answer) => {
@@ -40,6 +49,10 @@ async fn run(mut connection: PgConnection, mut ledger: Ledger, mut commands: Rec
                 break;
             }
         }
+    }
+    // A successor need not wait for the lease to run out. Whoever took over already is left alone.
+    if let Err(error) = sqlx::query(sql::RELEASE).bind(lease.shard).bind(lease.epoch).execute(&mut connection).await {
+        tracing::warn!(shard = lease.shard, %error, "the lease was not let go of; it runs out by itself");
     }
     if let Err(error) = connection.close().await {
         tracing::warn!(error = %error, "the database connection was not closed cleanly; the server lets go of the lease by itself");
@@ -56,20 +69,20 @@ fn is_full(error: &sqlx::Error) -> bool {
 }
 
 /// One batch, one transaction. Anything but `Ok` rolls it back, or leaves its outcome to recovery.
-async fn write(connection: &mut PgConnection, batch: &Batch, epoch: i64) -> Result<(), Failed> {
+async fn write(connection: &mut PgConnection, batch: &Batch, lease: Lease) -> Result<(), Failed> {
     if only_appends(batch) {
-        return append(connection, &batch.journal, epoch).await;
+        return append(connection, &batch.journal, lease).await;
     }
     let mut transaction = connection.begin().await?;
     if batch.journal.is_empty() {
-        check_lease(&mut transaction, epoch).await?;
+        check_lease(&mut transaction, lease).await?;
     } else {
-        append(&mut transaction, &batch.journal, epoch).await?;
+        append(&mut transaction, &batch.journal, lease).await?;
     }
     keys(&mut transaction, batch).await?;
     outside(&mut transaction, batch).await?;
     registry(&mut transaction, batch).await?;
-    project(&mut transaction, batch).await?;
+    project(&mut transaction, batch, lease).await?;
     Ok(transaction.commit().await?)
 }
 
@@ -103,14 +116,14 @@ fn only_appends(batch: &Batch) -> bool {
         && workflow_pauses.is_empty()
 }
 
-async fn check_lease(connection: &mut PgConnection, epoch: i64) -> Result<(), Failed> {
-    match sqlx::query(sql::CHECK_LEASE).bind(epoch).fetch_optional(connection).await? {
+async fn check_lease(connection: &mut PgConnection, lease: Lease) -> Result<(), Failed> {
+    match sqlx::query(sql::CHECK_LEASE).bind(lease.shard).bind(lease.epoch).fetch_optional(connection).await? {
         Some(_) => Ok(()),
         None => Err(Failed::LeaseLost),
     }
 }
 
-async fn append(connection: &mut PgConnection, rows: &[JournalRow], epoch: i64) -> Result<(), Failed> {
+async fn append(connection: &mut PgConnection, rows: &[JournalRow], lease: Lease) -> Result<(), Failed> {
     let size = rows.len();
     let (mut sequences, mut tasks, mut previous) = (Vec::with_capacity(size), Vec::with_capacity(size), Vec::with_capacity(size));
     let (mut checksums, mut entries) = (Vec::with_capacity(size), Vec::with_capacity(size));
@@ -123,7 +136,8 @@ async fn append(connection: &mut PgConnection, rows: &[JournalRow], epoch: i64) 
         entries.push(columns.4);
     }
     let done = sqlx::query(sql::APPEND)
-        .bind(epoch)
+        .bind(lease.shard)
+        .bind(lease.epoch)
         .bind(sequences)
         .bind(tasks)
         .bind(previous)
@@ -199,7 +213,10 @@ async fn registry(connection: &mut PgConnection, batch: &Batch) -> Result<(), sq
             .execute(&mut *connection)
             .await?;
     }
-    for (digest, body) in &batch.contracts {
+    // Contracts are shared by all shards: taken in one order, two writers never wait for each other in a circle.
+    let mut contracts: Vec<_> = batch.contracts.iter().collect();
+    contracts.sort_by_key(|(digest, _)| *digest);
+    for (digest, body) in contracts {
         sqlx::query(sql::INSERT_CONTRACT).bind(digest.0.to_vec()).bind(body.to_string()).execute(&mut *connection).await?;
     }
     for row in &batch.systems {
@@ -227,7 +244,7 @@ async fn registry(connection: &mut PgConnection, batch: &Batch) -> Result<(), sq
     Ok(())
 }
 
-async fn project(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+async fn project(connection: &mut PgConnection, batch: &Batch, lease: Lease) -> Result<(), sqlx::Error> {
     // One statement must not touch a row twice; of several rows of one task, the last is the newest.
     let newest = |place: usize, row: &TaskRow| batch.tasks.get(place + 1).is_none_or(|next| next.id != row.id);
     let rows: Vec<&TaskRow> = batch.tasks.iter().enumerate().filter(|(place, row)| newest(*place, row)).map(|(_, row)| row).collect();
@@ -236,7 +253,7 @@ async fn project(connection: &mut PgConnection, batch: &Batch) -> Result<(), sql
         insert_labels(connection, &rows).await?;
     }
     if let Some(mark) = batch.projected_to {
-        sqlx::query(sql::MARK).bind(mark).execute(connection).await?;
+        sqlx::query(sql::MARK).bind(lease.shard).bind(mark).execute(connection).await?;
     }
     Ok(())
 }
@@ -284,7 +301,7 @@ async fn insert_labels(connection: &mut PgConnection, rows: &[&TaskRow]) -> Resu
 }
 
 /// Commits a harmless change, under the lease like everything else.
-async fn probe(connection: &mut PgConnection, epoch: i64) -> Result<(), Failed> {
-    let done = sqlx::query(sql::PROBE).bind(epoch).bind(now_millis()).execute(connection).await?;
+async fn probe(connection: &mut PgConnection, lease: Lease) -> Result<(), Failed> {
+    let done = sqlx::query(sql::PROBE).bind(lease.shard).bind(lease.epoch).bind(now_millis()).execute(connection).await?;
     if done.rows_affected() == 0 { Err(Failed::LeaseLost) } else { Ok(()) }
 }

@@ -7,10 +7,12 @@ mod checkpoint;
 mod lock;
 mod open;
 mod read;
+mod sole;
 mod sql;
 mod writer;
 
 pub use open::open;
+pub use sole::Sole;
 
 use crate::writer::Handle;
 use futures::FutureExt;
@@ -28,6 +30,7 @@ pub const VERSION_MIN: (i32, &str) = (3_051_003, "3.51.3");
 
 /// A coordinator's record in a SQLite file.
 pub struct SqliteStore {
+    epoch: i64,
     writer: Handle,
     readers: SqlitePool,
     threads: Mutex<Option<Held>>,
@@ -70,10 +73,6 @@ impl Store for SqliteStore {
 
     fn journal(&self, after: Sequence, limit: usize) -> BoxFuture<'_, Result<Vec<JournalRow>, ReadError>> {
         read::journal(&self.readers, after, limit).boxed()
-    }
-
-    fn callback_secret(&self) -> BoxFuture<'_, Result<[u8; 32], ReadError>> {
-        read::callback_secret(&self.readers).boxed()
     }
 
     /// Commits one small row, so that a full disk and a file system that became read-only are noticed before a task is.

@@ -35,6 +35,7 @@ pub async fn open(path: &Path, options: &Options) -> Result<SqliteStore, OpenErr
     connection
         .execute(sql::DRAW_SECRET, (CALLBACKS, rand::random::<[u8; 32]>()))
         .map_err(|error| refuse(path, "drawing a secret", error))?;
+    let epoch = ledger.epoch();
     let readers = SqlitePoolOptions::new()
         .max_connections(options.readers())
         .connect_with(connect_options(path).read_only(true))
@@ -43,7 +44,7 @@ pub async fn open(path: &Path, options: &Options) -> Result<SqliteStore, OpenErr
     let checkpointer = checkpoint::start(connect_writer(path)?).map_err(OpenError::failed("starting the checkpoint thread"))?;
     let (writer, thread) = writer::start(connection, ledger, checkpointer).map_err(OpenError::failed("starting the writer's thread"))?;
     tracing::info!(path = %path.display(), version = rusqlite::version(), "database opened");
-    Ok(SqliteStore { writer, readers, threads: Mutex::new(Some(Held { writer: thread, lock })) })
+    Ok(SqliteStore { epoch, writer, readers, threads: Mutex::new(Some(Held { writer: thread, lock })) })
 }
 
 fn connect_options(path: &Path) -> SqliteConnectOptions {

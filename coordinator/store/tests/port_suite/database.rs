@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tasker_integration_tests::postgres::Cluster;
+use tasker_runtime::port::shards::Shards;
 use tasker_runtime::port::store::Store;
 use tasker_store::{OpenError, Options};
 use tempfile::TempDir;
@@ -43,6 +44,10 @@ impl Database {
 
     pub async fn open(&self) -> Arc<dyn Store> {
         tasker_store::open(&self.url(), Options::new("suite")).await.expect("opens")
+    }
+
+    pub async fn shards(&self) -> Arc<dyn Shards> {
+        tasker_store::shards(&self.url(), Options { shards: 1, ..Options::new("suite") }).await.expect("opens")
     }
 
     /// Opens without patience.

@@ -1,6 +1,6 @@
 //! Which subject says what.
 
-use tasker_engine::{CapabilityName, Namespace, SessionId, SystemName};
+use tasker_engine::{CapabilityName, Namespace, SessionId, ShardId, SystemName};
 
 /// The subjects of one installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +51,19 @@ impl Subjects {
         Ok(Self { root: format!("{prefix}.v1") })
     }
 
-    /// What a coordinator subscribes to, and whether one coordinator is enough to hear it.
-    pub fn of_coordinator(&self) -> [(String, bool); 4] {
-        let subject = |tail: &str| format!("{}.*.*.{tail}", self.root);
-        [(subject("hello"), true), (subject("poll"), true), (subject("beat"), false), (subject("reply.*"), false)]
+    /// What every coordinator hears of every namespace, whoever runs it: greetings, credit and signs of life.
+    pub fn of_every_coordinator(&self) -> [String; 3] {
+        ["hello", "poll", "beat"].map(|tail| format!("{}.*.*.{tail}", self.root))
+    }
+
+    /// Where the replies to one shard come in.
+    pub fn replies(&self, shard: ShardId) -> String {
+        format!("{}.*.*.reply.{shard}", self.root)
+    }
+
+    /// Everything that workers say, for a coordinator that is alone.
+    pub fn of_coordinator(&self) -> [String; 4] {
+        ["hello", "poll", "beat", "reply.*"].map(|tail| format!("{}.*.*.{tail}", self.root))
     }
 
     /// Reads the subject of a message that arrived; none if it is not one of a worker's.
