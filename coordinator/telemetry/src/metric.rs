@@ -144,8 +144,8 @@ table! {
     STORE_COMMIT: Histogram(FINE), Sum, "tasker_store_commit_seconds" [] "Time from handing a group to the database to its being durable."
     STORE_COMMIT_ROWS: Histogram(ROWS), Sum, "tasker_store_commit_rows" [] "Journal rows of one commit."
     STORE_ROWS: Counter, Sum, "tasker_store_rows_committed_total" [] "Journal rows committed."
-    STORE_FSYNC: Histogram(FINE), Largest, "tasker_store_fsync_seconds" [] "Time that the database's own commit took, with its fsync; SQLite only."
-    STORE_ERRORS: Counter, Largest, "tasker_store_errors_total" ["kind"] "Writes that failed: fenced by another coordinator, no space, unknown in their outcome, or a probe."
+    STORE_FSYNC: Histogram(FINE), Sum, "tasker_store_fsync_seconds" [] "Time that the database's own commit took, with its fsync; SQLite only."
+    STORE_ERRORS: Counter, Sum, "tasker_store_errors_total" ["kind"] "Writes that failed: fenced by another coordinator, no space, unknown in their outcome, or a probe."
     EPOCH: Gauge, Largest, "tasker_epoch" [] "The epoch of the lease under which this process writes."
 
     BUS_CONNECTED: Gauge, Smallest, "tasker_bus_connected" [] "Whether messages can be sent to workers now."
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn labels_are_names_that_somebody_declared_or_words_of_a_closed_set() {
         let declared = ["namespace", "workflow", "step", "system", "capability", "outcome", "code"];
-        let closed = ["state", "for", "disposition", "reason", "kind", "promise", "method", "route", "status", "version"];
+        let closed = ["state", "for", "disposition", "reason", "kind", "promise", "place", "by", "method", "route", "status", "version"];
         for metric in ALL {
             for label in metric.labels {
                 assert!(declared.contains(label) || closed.contains(label), "{}: {label}", metric.name);
