@@ -112,10 +112,11 @@ impl Client {
     pub async fn commits(&self) -> anyhow::Result<Option<(f64, f64)>> {
         let page = self.http.get(format!("{}/metrics", self.base)).send().await?.text().await?;
         let figure = |end: &str| {
-            let line = page.lines().find(|line| line.starts_with("tasker_") && line.contains("commit") && line.contains(end))?;
+            let line =
+                page.lines().find(|line| line.strip_prefix("tasker_store_commit_seconds_").is_some_and(|rest| rest.starts_with(end)))?;
             line.rsplit_once(' ')?.1.parse::<f64>().ok()
         };
-        Ok(figure("seconds_sum").zip(figure("seconds_count")))
+        Ok(figure("sum").zip(figure("count")))
     }
 
     /// Submits everything and waits until the last batches are as good as over; gives the ids. At most about `in_flight` tasks are open: a

@@ -59,7 +59,7 @@ impl Run {
         let commit_ms = self.commits.filter(|(_, count)| *count > 0.0).map(|(seconds, count)| seconds * 1e3 / count);
         // Only one task at a time spends exactly one whole commit on each step.
         let alone = given.in_flight == 1 && given.rate.is_none();
-        let dispatch = commit_ms.zip(overhead["p50"].as_f64()).filter(|_| alone).map(|(commit, overhead)| overhead - commit);
+        let dispatch = commit_ms.zip(overhead["mean"].as_f64()).filter(|_| alone).map(|(commit, overhead)| overhead - commit);
         let cpu = |used: Duration| used.as_secs_f64() * 1e6 / steps as f64;
         let Used { coordinator, workers, load, database, nats } = self.used;
         let written = coordinator.written_bytes + database.unwrap_or_default().written_bytes;
@@ -81,7 +81,7 @@ impl Run {
             "step_overhead_ms": overhead,
             "commit_ms_mean": commit_ms,
             "commits": self.commits.map(|(_, count)| count),
-            "dispatch_without_commit_ms_p50": dispatch,
+            "dispatch_without_commit_ms_mean": dispatch,
             "api_reads": self.reads_us.map(|reads| json!({ "per_second": given.reads, "took_ms": percentiles_ms(reads) })),
             "cpu_us_per_step": {
                 "coordinator": cpu(coordinator.cpu), "workers": cpu(workers.cpu), "load": cpu(load.cpu),

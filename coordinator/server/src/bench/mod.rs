@@ -74,7 +74,32 @@ async fn measure(given: &Bench, shape: Shape) -> anyhow::Result<Value> {
     Ok(report)
 }
 
-/// An address that nobody uses now.
+/// Below the ports that the kernel gives to outgoing connections, one of which could otherwise take a port between its choice and its use.
+const PORTS: std::ops::Range<u16> = 15_000..32_000;
+
+/// An address that nobody uses now, another at each call.
 fn free_address() -> anyhow::Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0").context("[bench.failed]: no free port")?.local_addr()?.to_string())
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    for _ in 0..count {
+        // Runs beside each other begin at different places.
+        let place = (std::process::id().wrapping_mul(97)).wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = PORTS.start + u16::try_from(place).context("[bench.failed]: no free port")?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(format!("127.0.0.1:{port}"));
+        }
+    }
+    anyhow::bail!("[bench.failed]: no free port from {} to {}", PORTS.start, PORTS.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_addresses_are_never_the_same() {
+        let (first, second) = (free_address().expect("a port"), free_address().expect("a port"));
+        assert_ne!(first, second);
+    }
 }

@@ -73,10 +73,10 @@ fn throughput(text: &mut String, report: &Value) {
         number(report, "/steps_per_second", 0)
     );
     percentiles(text, "step overhead   ", report, "/step_overhead_ms");
-    let without = "/dispatch_without_commit_ms_p50";
+    let without = "/dispatch_without_commit_ms_mean";
     if !report.pointer(without).is_none_or(Value::is_null) {
         let (commit, dispatch) = (number(report, "/commit_ms_mean", 2), number(report, without, 2));
-        let _ = writeln!(text, "  of that         commit {commit} ms (mean)   the rest {dispatch} ms (p50)");
+        let _ = writeln!(text, "  of that         commit {commit} ms   the rest {dispatch} ms   (means)");
     }
     if report["api_reads"].is_object() {
         percentiles(text, "API reads       ", report, "/api_reads/took_ms");

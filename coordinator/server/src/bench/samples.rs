@@ -48,14 +48,15 @@ impl Samples {
     }
 }
 
-/// p50 to p99.9 in milliseconds, by nearest rank; null where there is nothing.
+/// p50 to p99.9, by nearest rank, and the mean, in milliseconds; null where there is nothing.
 pub fn percentiles_ms(mut micros: Vec<u32>) -> Value {
     micros.sort_unstable();
     let at = |share: f64| {
         let rank = (micros.len() as f64 * share).ceil() as usize;
         micros.get(rank.clamp(1, micros.len().max(1)) - 1).map(|micros| f64::from(*micros) / 1_000.0)
     };
-    json!({ "p50": at(0.50), "p90": at(0.90), "p99": at(0.99), "p999": at(0.999), "samples": micros.len() })
+    let mean = (!micros.is_empty()).then(|| micros.iter().map(|micros| f64::from(*micros)).sum::<f64>() / micros.len() as f64 / 1_000.0);
+    json!({ "p50": at(0.50), "p90": at(0.90), "p99": at(0.99), "p999": at(0.999), "mean": mean, "samples": micros.len() })
 }
 
 #[cfg(test)]
@@ -65,7 +66,7 @@ mod tests {
     #[test]
     fn percentiles_are_of_the_nearest_rank() {
         let found = percentiles_ms((1..=1_000).rev().map(|place| place * 1_000).collect());
-        assert_eq!(found, json!({ "p50": 500.0, "p90": 900.0, "p99": 990.0, "p999": 999.0, "samples": 1_000 }));
+        assert_eq!(found, json!({ "p50": 500.0, "p90": 900.0, "p99": 990.0, "p999": 999.0, "mean": 500.5, "samples": 1_000 }));
         assert_eq!(percentiles_ms(vec![1_500])["p999"], json!(1.5));
         assert_eq!(percentiles_ms(Vec::new())["p50"], Value::Null);
     }
