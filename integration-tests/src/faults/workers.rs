@@ -136,7 +136,7 @@ fn hangs(size: Size) -> Seen {
         let (mut coordinator, _worker, traffic) = under_traffic(stage, &Setup::embedded(stage)).await?;
         let api = coordinator.api.clone();
         api.apply(SHORT_OF_TIME).await?;
-        let introduction = Introduction::new("bank", "card.charge", "hanging-worker").slots(64);
+        let introduction = Introduction::new("bank", "card.charge", "hanging-worker").slots(200);
         let _hanging = ScriptedWorker::join(&coordinator.setup().worker_url(), &api, introduction, |_| Play::Hold).await?;
         let count = size.of(5, 50);
         let mut stuck = Vec::new();
