@@ -16,8 +16,8 @@ pub fn rows() -> Vec<Row> {
         Row {
             name: "database.terminated",
             fault: "PostgreSQL ends every session of the coordinator",
-            how: "pg_terminate_backend under traffic; whoever keeps the process starts it again when it ends",
-            checked: "if it ends, with code 9 and a plain message; what was in doubt is found by its key",
+            how: "pg_terminate_backend under traffic",
+            checked: "what was in doubt is found by its key; if the process ends, with code 9 and a plain message, and its next start goes on",
             short: true,
             play: |size| lose_sessions(size, Loss::Terminated),
         },

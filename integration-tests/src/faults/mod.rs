@@ -12,6 +12,7 @@ pub mod database;
 pub mod disk;
 pub mod image;
 pub mod kills;
+pub mod takeover;
 pub mod traffic;
 pub mod wire;
 pub mod workers;
@@ -73,7 +74,8 @@ pub struct Row {
 
 /// Every fault, family by family.
 pub fn rows() -> Vec<Row> {
-    let families: [fn() -> Vec<Row>; 7] = [kills::rows, disk::rows, clock::rows, wire::rows, workers::rows, crowd::rows, database::rows];
+    let families: [fn() -> Vec<Row>; 8] =
+        [kills::rows, disk::rows, clock::rows, wire::rows, workers::rows, crowd::rows, database::rows, takeover::rows];
     families.into_iter().flat_map(|rows| rows()).collect()
 }
 
