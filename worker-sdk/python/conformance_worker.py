@@ -134,6 +134,13 @@ async def sleep(inp: Wait) -> Slept:
     return Slept(slept_ms=int((time.monotonic() - started) * 1000))
 
 
+@step("conformance.heavy", slot_cost=2)
+async def heavy(inp: Wait) -> Slept:
+    """Waits, and takes two slots while it does."""
+    await asyncio.sleep(inp.ms / 1000)
+    return Slept(slept_ms=inp.ms)
+
+
 @step("conformance.stubborn")
 def stubborn(inp: Wait) -> Slept:
     """Waits without looking at cancellation."""
@@ -196,7 +203,7 @@ async def count(inp: Count) -> Runs:
     return Runs(runs=_runs[inp.key])
 
 
-STEPS = [echo, echo_sync, fail, declared, sleep, stubborn, progress, large, wrong, context, log, count]
+STEPS = [echo, echo_sync, fail, declared, sleep, heavy, stubborn, progress, large, wrong, context, log, count]
 
 if __name__ == "__main__":
     Worker(os.environ.get("TASKER_SYSTEM") or "conformance", steps=STEPS).run()

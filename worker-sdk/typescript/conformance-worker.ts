@@ -53,6 +53,11 @@ const sleep = step("conformance.sleep", { input: Ms, output: Slept }, async ({ m
   return { slept_ms: ms };
 });
 
+const heavy = step("conformance.heavy", { input: Ms, output: Slept, slotCost: 2 }, async ({ ms }, ctx) => {
+  await wait(ms, undefined, { signal: ctx.signal });
+  return { slept_ms: ms };
+});
+
 const stubborn = step("conformance.stubborn", { input: Ms, output: Slept }, async ({ ms }) => {
   await wait(ms);
   return { slept_ms: ms };
@@ -112,5 +117,5 @@ const count = step(
 
 await new Worker(process.env.TASKER_SYSTEM || "conformance", {
   version: "0.1.0",
-  steps: [echo, echoSync, fail, declared, sleep, stubborn, progress, large, wrong, context, log, count],
+  steps: [echo, echoSync, fail, declared, sleep, heavy, stubborn, progress, large, wrong, context, log, count],
 }).run();

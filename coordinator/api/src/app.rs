@@ -8,7 +8,8 @@ use crate::metrics::Metrics;
 use crate::problem::{Code, Problem};
 use crate::request::Ask;
 use crate::{
-    callbacks, capabilities, docs, events, flow, health, listing, outside, people, request, result, stream, submit, tasks, workflows,
+    callbacks, capabilities, docs, events, flow, health, letters, listing, outside, people, request, result, stream, submit, tasks,
+    workflows,
 };
 use axum::Router;
 use axum::http::{Method, Uri};
@@ -175,6 +176,11 @@ fn routes() -> Router<App> {
         .route("/v1/events", post(outside::send_event))
         .route("/v1/approvals", get(people::approvals))
         .route("/v1/held", get(people::held))
+        .route("/v1/dlq", get(letters::list))
+        .route("/v1/dlq:groups", get(letters::groups))
+        .route("/v1/dlq:requeue", post(letters::requeue))
+        .route("/v1/dlq:discard", post(letters::discard))
+        .route("/v1/dlq/{id}", get(letters::show))
         .route("/v1/callbacks/{token}", post(callbacks::finish))
         .route("/v1/systems", get(capabilities::systems))
         .route("/v1/systems/{name}", get(capabilities::system))

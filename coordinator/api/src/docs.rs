@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::request::Ask;
-use crate::{callbacks, capabilities, events, flow, health, listing, outside, people, result, stream, submit, tasks, workflows};
+use crate::{callbacks, capabilities, events, flow, health, letters, listing, outside, people, result, stream, submit, tasks, workflows};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderValue;
@@ -34,6 +34,7 @@ const CONTENT_SECURITY: HeaderValue = HeaderValue::from_static(
         (name = "tasks", description = "Runs of workflows"),
         (name = "workflows", description = "Checked manifests"),
         (name = "registry", description = "Systems, capabilities and workers"),
+        (name = "dead letters", description = "Tasks that failed for good, until somebody requeues or discards them"),
         (name = "operation", description = "For whoever runs the coordinator"),
     ),
     paths(
@@ -43,6 +44,7 @@ const CONTENT_SECURITY: HeaderValue = HeaderValue::from_static(
         events::history, stream::follow, result::show, callbacks::finish,
         outside::signal, outside::send_event,
         people::approvals, people::held, people::decide, people::comment, people::resolve, people::items,
+        letters::list, letters::groups, letters::show, letters::requeue, letters::discard,
         capabilities::systems, capabilities::system, capabilities::list, capabilities::show, capabilities::workers,
         flow::override_breaker, flow::drain_worker, flow::drain_version,
         health::status, health::live, health::ready, health::metrics,

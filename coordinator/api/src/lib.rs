@@ -20,6 +20,7 @@ mod forward;
 mod gate;
 mod health;
 mod instant;
+mod letters;
 mod listing;
 mod measurements;
 mod metrics;

@@ -1,8 +1,10 @@
 //! The shapes of the server's answers that people are shown. Read leniently: a field that is missing shows as `-`, a field that is new is ignored,
 //! and states are words, so that a newer server does not break an older client. Programs get the server's own JSON, not these.
 
+mod letters;
 mod people;
 
+pub(crate) use letters::{DeadLetter, DeadLetterGroups, LettersSettled, SettledLetter};
 pub(crate) use people::{Approval, EventTaken, HeldStep, Item, Items, Signalled, Wait, WorkflowPause};
 
 use jiff::Timestamp;

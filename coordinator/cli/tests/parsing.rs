@@ -46,7 +46,7 @@ fn help_texts() {
     let mut program = Program::command().term_width(120);
     program.build();
     insta::assert_snapshot!("help", program.render_long_help().to_string());
-    let ours = ["workflow", "task", "approval", "step", "event", "contract", "worker", "system", "capability", "completion", "help"];
+    let ours = ["workflow", "task", "approval", "step", "dlq", "event", "contract", "worker", "system", "capability", "completion", "help"];
     for group in ours {
         let command = program.find_subcommand_mut(group).expect("it exists");
         insta::assert_snapshot!(format!("help_{group}"), command.render_long_help().to_string());

@@ -104,6 +104,8 @@ pub mod code {
         attempt_timeout = "attempt.timeout";
         /// The lease of the worker ran out.
         worker_lost = "worker.lost";
+        /// So many workers in a row died while they ran the step that it is believed to kill them.
+        worker_poisoned = "worker.poisoned";
         /// The waiting timeout ran out before a worker took the step.
         step_waiting_timeout = "step.waiting_timeout";
         /// The total timeout of the step ran out.

@@ -19,10 +19,11 @@ enum End {
 }
 
 /// The codes that the coordinator and the protocol give, the kinds of steps that meet them, and when.
-const KNOWN: [(&str, &[Kind], End); 30] = [
+const KNOWN: [(&str, &[Kind], End); 31] = [
     ("attempt.timeout", &[Kind::Call, Kind::Child], End::Attempt),
     ("attempt.cancelled", &[Kind::Call], End::Attempt),
     ("worker.lost", &[Kind::Call], End::Attempt),
+    ("worker.poisoned", &[Kind::Call], End::Step),
     ("step.waiting_timeout", &[Kind::Call, Kind::Child], End::Step),
     ("step.total_timeout", &[Kind::Call, Kind::Child], End::Step),
     ("contract.input_violated", &[Kind::Call, Kind::Child], End::Step),

@@ -88,6 +88,8 @@ pub struct DeclaredCapability {
     pub http: Option<HttpRoute>,
     /// When it counts as broken; absent: as the coordinator is configured.
     pub breaker: Option<BreakerPolicy>,
+    /// How many slots of its worker one attempt takes, for handlers that do not say so themselves; absent: one.
+    pub slot_cost: Option<u32>,
 }
 
 /// The top level of a manifest, as far as it could be read.

@@ -113,6 +113,7 @@ fn capability_json(capability: &DeclaredCapability) -> Value {
         "contract": capability.contract.to_json(),
         "timeout": millis(capability.timeout),
     }));
+    said.also("slot_cost", capability.slot_cost.map(Value::from));
     said.also("http", capability.http.as_ref().map(|http| json!({ "method": http.method().as_str(), "path": http.path() })));
     said.also(
         "breaker",

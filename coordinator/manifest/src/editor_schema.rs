@@ -220,6 +220,12 @@ fn capability() -> Value {
             member("errors", "Every error code a worker may give, with the schema of its details.", errors),
             member("http", "How it is asked over HTTP.", http),
             member("breaker", "When it is left alone for a while.", breaker),
+            member(
+                "slot_cost",
+                "How many slots of its worker one attempt takes, unless the handler says so itself.",
+                whole(1, crate::slot_cost::SLOT_COST_MAX.into()),
+            )
+            .default(json!(1)),
         ],
     );
     one_of(vec![described(name(), "A name alone: whatever its workers announce."), full])

@@ -48,6 +48,7 @@ mod scalar;
 mod schema;
 mod scope;
 mod sleep;
+mod slot_cost;
 mod slots;
 mod steps;
 mod suggest;

@@ -6,6 +6,7 @@ use crate::codes;
 use crate::fields::{Fields, entries, name, text, wrong_type};
 use crate::report::{Place, Problem, Report};
 use crate::schema::Schemas;
+use crate::slot_cost;
 use crate::timeouts::limit;
 use crate::transport;
 use crate::url;
@@ -119,7 +120,7 @@ impl System {
     fn read_capability(&mut self, node: &Node, schemas: &mut Schemas, report: &mut Report<'_>) {
         let (named, fields) = match &node.kind {
             Kind::Map(_) => {
-                let known = ["name", "description", "input", "result", "errors", "timeout", "http", "breaker"];
+                let known = ["name", "description", "input", "result", "errors", "timeout", "http", "breaker", "slot_cost"];
                 let Some(fields) = Fields::open(node, "a capability", &known, report) else { return };
                 (fields.required("name", "name it: `name: inventory.reserve`", report), Some(fields))
             }
@@ -127,7 +128,7 @@ impl System {
             _ => return wrong_type(node, "a capability", "a name, or a mapping with `name`", report),
         };
         let mut contract = Contract::default();
-        let (mut timeout, mut description, mut breaker) = (None, String::new(), None);
+        let (mut timeout, mut description, mut breaker, mut slot_cost) = (None, String::new(), None, None);
         if let Some(fields) = &fields {
             description = fields.description(report);
             contract.input = fields.get("input").and_then(|node| schemas.read(node, "the input schema", report));
@@ -135,6 +136,8 @@ impl System {
             contract.errors = fields.get("errors").map(|node| errors(node, schemas, report)).unwrap_or_default();
             timeout = limit(fields.get("timeout"), "`timeout`", report);
             breaker = fields.get("breaker").and_then(|node| breaker::read(node, report));
+            slot_cost = fields.get("slot_cost").and_then(|node| slot_cost::read(node, report));
+            self.check_slot_cost(fields, report);
         }
         let Some(named) = named else { return };
         let Some(written) = text(named, "a capability's name", report) else { return };
@@ -150,8 +153,23 @@ impl System {
         }
         self.by_capability.insert(written.to_owned(), self.declared.capabilities.len());
         let plain_timeout = timeout.map(|(duration, _)| duration);
-        self.declared.capabilities.push(DeclaredCapability { name, contract, timeout: plain_timeout, description, http, breaker });
+        self.declared.capabilities.push(DeclaredCapability {
+            name,
+            contract,
+            timeout: plain_timeout,
+            description,
+            http,
+            breaker,
+            slot_cost,
+        });
         self.timeouts.push(timeout);
+    }
+
+    /// A call over HTTP takes no slot.
+    fn check_slot_cost(&self, fields: &Fields<'_>, report: &mut Report<'_>) {
+        let Some(place) = fields.key("slot_cost").filter(|_| self.declared.transport == Transport::Http) else { return };
+        let message = format!("system `{}` is called over HTTP, so there are no slots of workers to take", self.declared.name);
+        report.add(Problem::new(&codes::TRANSPORT_CONFLICT, place, message).hint("remove `slot_cost`, or `transport: http`"));
     }
 
     /// How a capability is asked over HTTP, if it says so; refused where that can never happen.

@@ -54,8 +54,10 @@ pub struct Announcement {
     pub system_version: String,
     /// What it can do; at least one.
     pub capabilities: Vec<AnnouncedCapability>,
-    /// How many attempts it runs at once.
+    /// How many slots it has: attempts that it runs at once, if each costs one.
     pub slots: u32,
+    /// Whether it counts an attempt as as many slots as its request says; otherwise each counts as one.
+    pub counts_costs: bool,
     /// `tasker-worker 0.1.0 (python)`.
     pub sdk: Sdk,
     /// For people.
@@ -97,12 +99,14 @@ pub struct AnnouncedCapability {
     pub description: String,
     /// The running timeout its author asks for.
     pub timeout: Option<Duration>,
+    /// How many slots of its worker one attempt takes; none: as the manifest says.
+    pub slot_cost: Option<u32>,
 }
 
 /// How much more a session can take; absolute (`docs/protocol.md`, Credit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credit {
-    /// Slots free now.
+    /// Slots free now: those that no attempt which it holds takes.
     pub free: u32,
     /// The highest step request it has received.
     pub highest_sequence: u64,
@@ -285,6 +289,8 @@ pub struct StepRequest {
     pub dependencies: Payload,
     /// Stable across attempts.
     pub idempotency_key: String,
+    /// How many slots it takes.
+    pub slot_cost: u32,
     /// How long it may run from receipt.
     pub timeout: Option<Duration>,
     /// Where to reply.

@@ -76,6 +76,16 @@ pub enum Refusal {
     /// Out of range.
     #[error("`slots` is {0}; give 1 to {max}", max = Registry::SLOTS_MAX)]
     Slots(u32),
+    /// A handler that would never fit.
+    #[error("capability `{capability}` takes {cost} slots, and the worker has {slots}; give 1 to {slots}")]
+    SlotCost {
+        /// Whose.
+        capability: CapabilityName,
+        /// What it takes.
+        cost: u32,
+        /// What there is.
+        slots: u32,
+    },
     /// A worker that can do nothing.
     #[error("the worker announces no capability; register at least one handler")]
     NoCapability,
@@ -87,6 +97,7 @@ impl Refusal {
         match self {
             Self::TooManySessions => "worker.too_many",
             Self::Slots(_) => "worker.slots_out_of_range",
+            Self::SlotCost { .. } => "worker.slot_cost_out_of_range",
             Self::NoCapability => "worker.no_capability",
         }
     }
@@ -106,6 +117,8 @@ pub struct Registry {
     contracts: BTreeMap<Digest, Arc<Contract>>,
     /// Builds that get nothing new, as their workers announce them.
     drained: BTreeMap<(Namespace, SystemName), BTreeSet<String>>,
+    /// Whether any worker ever said that a capability of its takes more than one slot.
+    costs_announced: bool,
 }
 
 /// Why an operator's order to drain is not carried out.
@@ -143,6 +156,11 @@ impl Registry {
     /// Takes in a stored contract that an open attempt may still refer to.
     pub fn restore_contract(&mut self, digest: Digest, contract: Contract) {
         self.contracts.insert(digest, Arc::new(contract));
+    }
+
+    /// Whether any attempt may take more than one slot because its handler says so.
+    pub fn has_costs(&self) -> bool {
+        self.costs_announced
     }
 
     /// Sets where a system can be reached.
@@ -205,9 +223,15 @@ impl Registry {
         if announcement.slots == 0 || announcement.slots > Self::SLOTS_MAX {
             return Err(Refusal::Slots(announcement.slots));
         }
+        let too_large =
+            announcement.capabilities.iter().find(|announced| announced.slot_cost.is_some_and(|cost| cost > announcement.slots));
+        if let Some((announced, cost)) = too_large.and_then(|announced| Some((announced, announced.slot_cost?))) {
+            return Err(Refusal::SlotCost { capability: announced.name.clone(), cost, slots: announcement.slots });
+        }
         if self.sessions.len() >= Self::SESSIONS_MAX && !self.sessions.contains_key(&key) {
             return Err(Refusal::TooManySessions);
         }
+        self.costs_announced |= announcement.capabilities.iter().any(|announced| announced.slot_cost.is_some_and(|cost| cost > 1));
         let replaced = self.remove(&key);
         let declared = announcement
             .capabilities

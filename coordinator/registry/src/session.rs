@@ -1,7 +1,7 @@
 //! One worker process, as far as the coordinator knows it.
 
 use crate::message::{Announcement, Credit, SessionState};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tasker_engine::version::Version;
 use tasker_engine::{CapabilityName, Digest, Namespace, SessionId, SystemName};
@@ -57,6 +57,11 @@ pub struct Session {
     pub heard_at: Duration,
     /// The sequence of the last step request sent to it.
     pub last_sequence: u64,
+    /// What its handlers say that they cost, in slots; of the capabilities whose handler says so.
+    costs: BTreeMap<CapabilityName, u32>,
+    /// Sequence and cost of each request that the credit does not know of yet, in order; and their cost together.
+    unseen: VecDeque<(u64, u32)>,
+    unseen_cost: u64,
     /// Slots it said were free, as of the highest sequence it had received then.
     credit: Credit,
     /// When that credit was given.
@@ -76,6 +81,9 @@ impl Session {
                     (announced.name.clone(), digest)
                 })
                 .collect(),
+            costs: announcement.capabilities.iter().filter_map(|announced| Some((announced.name.clone(), announced.slot_cost?))).collect(),
+            unseen: VecDeque::new(),
+            unseen_cost: 0,
             version: Version::parse(&announcement.system_version),
             announcement,
             state: SessionState::Active,
@@ -88,10 +96,18 @@ impl Session {
         }
     }
 
-    /// Takes a grant of credit. A grant that claims requests which were never sent is not believed.
+    /// Takes a grant of credit. A grant that claims requests which were never sent is not believed, and one that knows of fewer requests than
+    /// the last is older than that and says nothing new.
     pub fn grant(&mut self, credit: Credit, now: Duration) {
-        if credit.highest_sequence > self.last_sequence {
+        if credit.highest_sequence > self.last_sequence || credit.highest_sequence < self.credit.highest_sequence {
             return;
+        }
+        while let Some((sequence, cost)) = self.unseen.front().copied() {
+            if sequence > credit.highest_sequence {
+                break;
+            }
+            self.unseen_cost -= u64::from(cost);
+            self.unseen.pop_front();
         }
         self.credit = Credit { free: credit.free.min(self.announcement.slots), ..credit };
         self.credited_at = now;
@@ -102,7 +118,17 @@ impl Session {
         self.state == SessionState::Active && self.withheld.is_none()
     }
 
-    /// How many requests may be sent now: what was free, less what has been sent since the worker counted.
+    /// How many slots an attempt at a capability takes here. What the handler says counts; if it says nothing, what is `declared` of the
+    /// capability. Never more than the worker has: an attempt that is declared larger takes the whole worker. A worker that counts no costs
+    /// counts each attempt as one.
+    pub fn cost(&self, capability: &CapabilityName, declared: u32) -> u32 {
+        if !self.announcement.counts_costs {
+            return 1;
+        }
+        self.costs.get(capability).copied().unwrap_or(declared).clamp(1, self.announcement.slots.max(1))
+    }
+
+    /// How many slots may be filled now: what was free, less what the requests take that were sent since the worker counted.
     pub fn available(&self, now: Duration, lease: Duration) -> u32 {
         if !self.takes_work() {
             return 0;
@@ -111,13 +137,14 @@ impl Session {
         if now.saturating_sub(self.credited_at.max(self.heard_at)) > life {
             return 0;
         }
-        let sent = self.last_sequence.saturating_sub(self.credit.highest_sequence);
-        self.credit.free.saturating_sub(u32::try_from(sent).unwrap_or(u32::MAX))
+        self.credit.free.saturating_sub(u32::try_from(self.unseen_cost).unwrap_or(u32::MAX))
     }
 
-    /// The sequence of the next request.
-    pub fn next_sequence(&mut self) -> u64 {
+    /// The sequence of the next request, which takes so many slots.
+    pub fn next_sequence(&mut self, cost: u32) -> u64 {
         self.last_sequence += 1;
+        self.unseen.push_back((self.last_sequence, cost));
+        self.unseen_cost += u64::from(cost);
         self.last_sequence
     }
 }
@@ -137,6 +164,7 @@ mod tests {
             system_version: String::new(),
             capabilities: Vec::new(),
             slots: 8,
+            counts_costs: true,
             sdk: Sdk::default(),
             host: String::new(),
             process_id: 0,
@@ -157,15 +185,96 @@ mod tests {
         let mut session = session();
         session.grant(credit(3, 0), Duration::ZERO);
         assert_eq!(session.available(Duration::ZERO, LEASE), 3);
-        session.next_sequence();
-        session.next_sequence();
+        session.next_sequence(1);
+        session.next_sequence(1);
         assert_eq!(session.available(Duration::ZERO, LEASE), 1);
         session.grant(credit(3, 0), Duration::ZERO);
         assert_eq!(session.available(Duration::ZERO, LEASE), 1, "the repeat of an old grant");
         session.grant(credit(2, 2), Duration::ZERO);
         assert_eq!(session.available(Duration::ZERO, LEASE), 2, "one of the two is done");
         session.grant(credit(3, 0), Duration::ZERO);
-        assert_eq!(session.available(Duration::ZERO, LEASE), 1, "an old grant can only say less than the truth");
+        assert_eq!(session.available(Duration::ZERO, LEASE), 2, "a grant that was overtaken says nothing new");
+    }
+
+    #[test]
+    fn what_was_sent_counts_by_its_cost_until_the_worker_has_counted_it() {
+        let mut session = session();
+        session.grant(credit(8, 0), Duration::ZERO);
+        session.next_sequence(5);
+        session.next_sequence(2);
+        assert_eq!(session.available(Duration::ZERO, LEASE), 1);
+        session.grant(credit(3, 1), Duration::ZERO);
+        assert_eq!(session.available(Duration::ZERO, LEASE), 1, "the worker knows of the first only");
+        session.grant(credit(6, 2), Duration::ZERO);
+        assert_eq!(session.available(Duration::ZERO, LEASE), 6, "the larger one is done");
+        session.next_sequence(8);
+        assert_eq!(session.available(Duration::ZERO, LEASE), 0, "never below nothing");
+    }
+
+    #[test]
+    fn the_handlers_word_counts_then_the_manifests_and_never_more_than_there_is() {
+        let capability = |name: &str| CapabilityName::new(name).expect("valid");
+        let mut session = session();
+        session.costs = BTreeMap::from([(capability("render"), 6)]);
+        assert_eq!(session.cost(&capability("render"), 2), 6);
+        assert_eq!(session.cost(&capability("scale"), 2), 2);
+        assert_eq!(session.cost(&capability("scale"), 1), 1);
+        assert_eq!(session.cost(&capability("scale"), 100), 8, "it takes the whole worker");
+        session.announcement.counts_costs = false;
+        assert_eq!(session.cost(&capability("render"), 2), 1, "an old worker counts attempts");
+    }
+
+    /// A worker as an SDK is: it takes what it is sent, counts by cost, and says how much is free.
+    struct Worker {
+        slots: u32,
+        held: Vec<u32>,
+        highest: u64,
+    }
+
+    impl Worker {
+        fn credit(&self) -> Credit {
+            credit(self.slots - self.held.iter().sum::<u32>(), self.highest)
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever of the grants is lost, repeated or overtaken: the worker is never sent more than fits, and once a grant arrives that knows of
+        /// everything, all of its free slots are known.
+        #[test]
+        fn no_loss_repeat_or_reordering_overfills_a_worker(moves in proptest::collection::vec((0u8..5, 0usize..64, 1u32..=8), 0..200)) {
+            let mut session = session();
+            let mut worker = Worker { slots: 8, held: Vec::new(), highest: 0 };
+            let mut said: Vec<Credit> = vec![worker.credit()];
+            let mut sent: Vec<(u64, u32)> = Vec::new();
+            for (what, place, cost) in moves {
+                match what {
+                    // The coordinator sends what fits.
+                    0 | 1 if session.available(Duration::ZERO, LEASE) >= cost => sent.push((session.next_sequence(cost), cost)),
+                    // The worker receives the next request; requests are not reordered within a session.
+                    2 if !sent.is_empty() => {
+                        let (sequence, cost) = sent.remove(0);
+                        worker.held.push(cost);
+                        worker.highest = sequence;
+                        proptest::prop_assert!(worker.held.iter().sum::<u32>() <= worker.slots, "overfilled");
+                        said.push(worker.credit());
+                    }
+                    // A handler ends.
+                    3 if !worker.held.is_empty() => {
+                        worker.held.swap_remove(place % worker.held.len());
+                        said.push(worker.credit());
+                    }
+                    // Any grant that was ever made arrives, perhaps again: those in between may be lost.
+                    _ => session.grant(said[place % said.len()], Duration::ZERO),
+                }
+            }
+            for (sequence, cost) in sent {
+                worker.held.push(cost);
+                worker.highest = sequence;
+            }
+            session.grant(worker.credit(), Duration::ZERO);
+            proptest::prop_assert_eq!(session.available(Duration::ZERO, LEASE), worker.credit().free);
+            proptest::prop_assert!(session.unseen.is_empty());
+        }
     }
 
     #[test]

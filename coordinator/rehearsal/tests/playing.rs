@@ -185,3 +185,43 @@ fn coverage_counts_only_ways_that_the_workflow_has() {
     let none = Coverage::of(&workflow, &Default::default());
     assert_eq!((none.percent, none.missed.len()), (0, all.len()));
 }
+
+/// One step with many attempts, and what it says about errors.
+fn grinding(on_error: &str) -> Result<Arc<Workflow>, Vec<String>> {
+    let retry = "retry: { kind: fixed, base: 1s, max_attempts: 100 }";
+    let step = format!(
+        "{{ name: grind, owner: mill, capability: grind, {retry} {} }}",
+        if on_error.is_empty() { String::new() } else { format!(", {on_error}") }
+    );
+    let source = format!("name: poison\nversion: 1.0.0\nsystems: {{ mill: {{ capabilities: [grind] }} }}\nworkflow_steps:\n  - {step}\n");
+    let checked = tasker_manifest::check(&source, "poison.yaml", &Namespace::new("default").expect("valid"));
+    let codes = || checked.diagnostics.iter().map(|found| found.code.to_string()).collect();
+    checked.manifest.as_ref().map(|manifest| Arc::new(manifest.workflow.clone())).ok_or_else(codes)
+}
+
+#[test]
+fn a_step_that_kills_five_workers_in_a_row_gets_no_sixth_whatever_the_manifest_says() {
+    let lost = |times: usize| vec!["{ lost: true }"; times].join(", ");
+    let between = format!("{}, {{ fail: {{ code: jammed, retryable: true }} }}, {}, {{ result: {{}} }}", lost(4), lost(4));
+    let always = "on_error: { default: { retry: { kind: fixed, base: 1s, max_attempts: 100 } } }";
+    let poisoned = "{ status: failed, error: worker.poisoned, attempts: { grind: 5 } }";
+    for (on_error, mock, expect) in [
+        ("", lost(9), poisoned),
+        (always, lost(9), poisoned),
+        ("on_error: { worker.lost: { retry: { kind: fixed, base: 1s, max_attempts: 100 } }, default: fail }", lost(9), poisoned),
+        (
+            "on_error: { worker.poisoned: continue, default: fail }",
+            lost(9),
+            "{ status: succeeded, failed: [grind], attempts: { grind: 5 } }",
+        ),
+        ("", between, "{ status: succeeded, attempts: { grind: 10 } }"),
+    ] {
+        let workflow = grinding(on_error).expect("no errors");
+        let case = format!("cases: [{{ name: a, input: {{}}, mocks: {{ grind: [{mock}] }}, expect: {expect} }}]");
+        let suite = read(&case, "a.cases.yaml", &workflow).unwrap_or_else(|found| panic!("{found:#?}"));
+        let report = SuiteReport::of("a.cases.yaml", &Workflows::new(workflow), &suite.cases, true).cases.remove(0);
+        assert!(report.passed, "{on_error} {mock}: {report:#?}");
+    }
+    let refused = grinding("on_error: { worker.poisoned: retry, default: fail }").expect_err("nobody can ask for another attempt");
+    assert_eq!(refused, ["manifest.retry_impossible"]);
+}

@@ -2,11 +2,11 @@
 
 use crate::operations::{
     Applied, AppliedWorkflow, ApplyError, ApprovalError, ApprovalPage, CallbackError, CapabilityView, ChangeError, DrainedVersion,
-    EventError, EventTaken, FleetError, Force, HeldPage, ItemPage, ItemsError, ListItems, ListPeople, Reason, ResolveError, SignalError,
-    Signalled, SubmitError, Submitted, SystemView, TaskView, Unavailable, WorkerView, WorkflowPauseError, WorkflowPaused,
+    EventError, EventTaken, FleetError, Force, HeldPage, ItemPage, ItemsError, LetterError, ListItems, ListPeople, Reason, ResolveError,
+    SignalError, Signalled, SubmitError, Submitted, SystemView, TaskView, Unavailable, WorkerView, WorkflowPauseError, WorkflowPaused,
 };
 use crate::port::egress::HttpAnswer;
-use crate::port::store::{KeyUse, Sequence};
+use crate::port::store::{KeyUse, LetterState, Sequence};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,6 +128,20 @@ pub(crate) enum Command {
         id: TaskId,
         answer: Sender<Result<TaskView, ChangeError>>,
     },
+    RequeueLetter {
+        namespace: Namespace,
+        id: TaskId,
+        by: String,
+        reason: String,
+        answer: Sender<Result<LetterState, LetterError>>,
+    },
+    DiscardLetter {
+        namespace: Namespace,
+        id: TaskId,
+        by: String,
+        reason: String,
+        answer: Sender<Result<LetterState, LetterError>>,
+    },
     /// With a reason: pauses; without: resumes.
     PauseWorkflow {
         namespace: Namespace,
@@ -223,6 +237,8 @@ impl Command {
             | Self::Resolve { namespace, .. }
             | Self::Pause { namespace, .. }
             | Self::Resume { namespace, .. }
+            | Self::RequeueLetter { namespace, .. }
+            | Self::DiscardLetter { namespace, .. }
             | Self::PauseWorkflow { namespace, .. }
             | Self::Items { namespace, .. }
             | Self::Retry { namespace, .. }

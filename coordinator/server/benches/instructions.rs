@@ -175,6 +175,7 @@ fn requests(rounds: usize) -> anyhow::Result<()> {
             input: input.clone(),
             dependencies: input.clone(),
             idempotency_key: format!("{}/step_{number}", TaskId::first_at(NOW)),
+            slot_cost: 1,
             timeout: None,
             shard: 0,
             trace: Trace { trace_id: [1; 16], parent: Some([2; 8]), sampled: true },

@@ -10,6 +10,7 @@
 
 mod chain;
 mod error;
+mod letters;
 mod measures;
 mod postgres;
 mod row;

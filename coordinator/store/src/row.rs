@@ -233,29 +233,33 @@ pub fn task_id(number: i64) -> Result<TaskId, ReadError> {
 }
 
 /// Where something is stored, for the one who must find it.
-struct Place {
-    table: &'static str,
-    row: String,
+pub struct Place {
+    pub table: &'static str,
+    pub row: String,
 }
 
 impl Place {
-    fn damaged(&self, column: &str, what: impl std::fmt::Display) -> ReadError {
+    pub fn damaged(&self, column: &str, what: impl std::fmt::Display) -> ReadError {
         ReadError::Damaged(format!("table `{}`, row {}, column `{column}`: {what}", self.table, self.row))
     }
 
-    fn parse<T: FromStr<Err: std::fmt::Display>>(&self, column: &str, text: &str) -> Result<T, ReadError> {
+    pub fn parse<T: FromStr<Err: std::fmt::Display>>(&self, column: &str, text: &str) -> Result<T, ReadError> {
         text.parse().map_err(|error| self.damaged(column, error))
     }
 
-    fn digest(&self, column: &str, bytes: &[u8]) -> Result<Digest, ReadError> {
+    pub fn digest(&self, column: &str, bytes: &[u8]) -> Result<Digest, ReadError> {
         bytes.try_into().map(Digest).map_err(|_| self.damaged(column, "not 32 bytes"))
     }
 
-    fn task(&self, column: &str, number: i64) -> Result<TaskId, ReadError> {
+    pub fn task(&self, column: &str, number: i64) -> Result<TaskId, ReadError> {
         TaskId::from_number(number).ok_or_else(|| self.damaged(column, "a negative task number"))
     }
 
-    fn text(&self, column: &str, bytes: Vec<u8>) -> Result<String, ReadError> {
+    pub fn count(&self, column: &str, number: i64) -> Result<u64, ReadError> {
+        u64::try_from(number).map_err(|error| self.damaged(column, error))
+    }
+
+    pub fn text(&self, column: &str, bytes: Vec<u8>) -> Result<String, ReadError> {
         String::from_utf8(bytes).map_err(|error| self.damaged(column, error))
     }
 }

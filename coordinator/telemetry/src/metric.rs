@@ -117,6 +117,7 @@ table! {
     STEP_OVERHEAD: Histogram(FINE), Sum, "tasker_step_overhead_seconds" [] "Time from taking a step's reply to having sent what follows: its acknowledgement and, to free slots, its successors."
     STEPS_WAITING: Gauge, Sum, "tasker_steps_waiting" ["for"] "Steps that wait for no worker, by what they wait for: a signal, an event, a sleep's end or an approval."
     STEPS_HELD: Gauge, Sum, "tasker_steps_held" [] "Steps that failed for good and wait for a person."
+    DEAD_LETTERS: Gauge, Sum, "tasker_dead_letters" ["code"] "Tasks that failed for good and were neither requeued nor discarded, by error code."
     EVENTS_KEPT: Gauge, Sum, "tasker_events_kept" [] "Events from outside that are kept until somebody waits for them."
     UNCOVERED_STEPS: Gauge, Sum, "tasker_uncovered_steps" [] "Steps that wait for nothing; must be 0 (P12)."
     VIOLATIONS: Counter, Sum, "tasker_invariant_violations_total" ["promise"] "Promises that a finished task's state was seen to break; must be 0."

@@ -18,10 +18,12 @@ from .limits import RESEND_MAX, UNACKNOWLEDGED_MAX
 class Entry:
     """One attempt and, once its handler ended, the reply that is kept for it."""
 
-    __slots__ = ("attempt", "due", "queued", "reply", "running", "wait")
+    __slots__ = ("attempt", "cost", "due", "queued", "reply", "running", "wait")
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: Attempt, cost: int) -> None:
         self.attempt = attempt
+        #: How many slots it takes while it runs.
+        self.cost = cost
         self.running = False
         self.reply: pb.StepReply | None = None
         #: When the reply is sent again, and the wait that led there.
@@ -34,8 +36,8 @@ class Entry:
 class Admission(enum.Enum):
     """What to do with a step request."""
 
-    START = "a slot is free: run it"
-    WAIT = "more was sent than credit was given: it runs when a slot comes free"
+    START = "the slots it takes are free: run it"
+    WAIT = "more was sent than credit was given: it runs when enough slots come free"
     HELD = "it runs or waits already"
     ANSWERED = "it ran: send the kept reply again"
     FULL = "more than this worker can remember; the coordinator will ask again"
@@ -48,9 +50,12 @@ class Held:
         self.slots = slots
         self.highest_sequence = 0
         self.entries: dict[bytes, Entry] = {}
+        #: Slots that running attempts take.
         self.running = 0
         self.unacknowledged = 0
         self._waiting: deque[Entry] = deque()
+        #: Slots that waiting attempts will take.
+        self._wanted = 0
 
     def received(self, sequence: int) -> None:
         """Counts a step request, whatever becomes of it."""
@@ -76,7 +81,7 @@ class Held:
         if draining:
             free = 0
         else:
-            free = min(self.slots - self.running - len(self._waiting), UNACKNOWLEDGED_MAX - self.unacknowledged)
+            free = min(self.slots - self.running - self._wanted, UNACKNOWLEDGED_MAX - self.unacknowledged)
         return pb.Credit(free=max(0, free), highest_sequence=self.highest_sequence)
 
     def admit(self, attempt: Attempt) -> tuple[Admission, Entry | None]:
@@ -87,12 +92,15 @@ class Held:
             return (Admission.HELD if entry.reply is None else Admission.ANSWERED), entry
         if len(self.entries) >= self.slots + UNACKNOWLEDGED_MAX:
             return Admission.FULL, None
-        entry = self.entries[token] = Entry(attempt)
-        if self.running < self.slots:
+        # Coordinators without costs say nothing, which means one; nothing takes more than there is.
+        entry = self.entries[token] = Entry(attempt, min(max(1, attempt.request.slot_cost), self.slots))
+        # Whoever waits goes first: a large attempt would wait for ever behind small ones that pass it.
+        if not self._waiting and self.running + entry.cost <= self.slots:
             entry.running = True
-            self.running += 1
+            self.running += entry.cost
             return Admission.START, entry
         self._waiting.append(entry)
+        self._wanted += entry.cost
         return Admission.WAIT, entry
 
     def answer(self, entry: Entry, reply: pb.StepReply, now: float, resend: float) -> bool:
@@ -107,22 +115,25 @@ class Held:
             # Answered before it had a slot: cancelled, timed out, or unknown.
             try:
                 self._waiting.remove(entry)
+                self._wanted -= entry.cost
             except ValueError:
                 pass
         return True
 
-    def release(self, entry: Entry) -> Entry | None:
-        """A handler ended: frees its slot and returns the attempt that takes it, counted as running."""
-        if not entry.running:
-            return None
-        entry.running = False
-        self.running -= 1
-        if self._waiting and self.running < self.slots:
-            following = self._waiting.popleft()
-            following.running = True
-            self.running += 1
-            return following
-        return None
+    def release(self, entry: Entry) -> None:
+        """A handler ended: frees its slots."""
+        if entry.running:
+            entry.running = False
+            self.running -= entry.cost
+
+    def following(self) -> Iterator[Entry]:
+        """Attempts that waited and fit now, in their order, counted as running. One that does not fit holds up those behind it."""
+        while self._waiting and self.running + self._waiting[0].cost <= self.slots:
+            entry = self._waiting.popleft()
+            self._wanted -= entry.cost
+            entry.running = True
+            self.running += entry.cost
+            yield entry
 
     def acknowledge(self, token: bytes) -> Entry | None:
         """Forgets a reply; None if there is none for the token."""

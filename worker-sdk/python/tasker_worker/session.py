@@ -58,6 +58,10 @@ class Session:
         self.on_drain: Callable[[str], None] = lambda reason: None
         #: Called when an attempt ends or is acknowledged, for whoever waits for that.
         self.on_change: Callable[[], None] = lambda: None
+        for step in steps.values():
+            if step.slot_cost is not None and step.slot_cost > settings.slots:
+                problem = f"it takes {step.slot_cost} slots, and the worker has {settings.slots}"
+                raise ConfigurationError(f"step `{step.capability}`", problem)
         self._steps = steps
         self._loop = asyncio.get_running_loop()
         self._pool = Pool(self._loop, settings.slots)
@@ -71,6 +75,7 @@ class Session:
             host=platform.node(),
             process_id=os.getpid(),
             labels=settings.labels,
+            counts_slot_costs=True,
         )
         self._heartbeat = HEARTBEAT_UNTIL_TOLD
         self._resend = RESEND_UNTIL_TOLD
@@ -260,6 +265,9 @@ class Session:
                 self.answer(entry, Retryable(problem, code=CODE_TIMEOUT))
             else:
                 self.answer(entry, Cancelled())
+            # It may have held up smaller ones behind it.
+            for waited in list(self.held.following()):
+                self._start(waited)
 
     def answer(self, entry: Entry, outcome: Outcome) -> None:
         """Keeps the reply of an attempt and has it published; the first one counts."""
@@ -290,11 +298,12 @@ class Session:
 
     def _ended(self, entry: Entry, outcome: Outcome) -> None:
         # The slot first, so that the credit beside the reply counts it.
-        following = self.held.release(entry)
+        self.held.release(entry)
+        following = list(self.held.following())
         self.answer(entry, outcome)
         entry.attempt.task = None
-        if following is not None:
-            self._start(following)
+        for waited in following:
+            self._start(waited)
         self.on_change()
 
     def _timed_out(self, entry: Entry) -> None:

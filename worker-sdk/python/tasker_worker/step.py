@@ -28,6 +28,7 @@ class Step:
         timeout: float | timedelta | None = None,
         errors: Mapping[str, Any] | None = None,
         description: str | None = None,
+        slot_cost: int | None = None,
         names: Mapping[str, Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
@@ -38,6 +39,9 @@ class Step:
         self.function = function
         self.is_async = inspect.iscoroutinefunction(function)
         self.timeout = _seconds(what, timeout)
+        if slot_cost is not None and (not isinstance(slot_cost, int) or isinstance(slot_cost, bool) or slot_cost < 1):
+            raise ConfigurationError(what, f"its slot cost is {slot_cost}; it must be a whole number from 1")
+        self.slot_cost = slot_cost
         self.description = description if description is not None else _first_sentence(function)
         input_type, result_type, self.takes_input, self.takes_context = _signature(what, function, names)
         self.input = Shape(input_type, f"{what}, its input", written=False)
@@ -68,6 +72,7 @@ class Step:
             ],
             description=self.description,
             timeout_ms=round(self.timeout * 1000) if self.timeout else 0,
+            slot_cost=self.slot_cost or 0,
         )
 
 
@@ -77,6 +82,7 @@ def step(
     timeout: float | timedelta | None = None,
     errors: Mapping[str, Any] | None = None,
     description: str | None = None,
+    slot_cost: int | None = None,
 ) -> Callable[[Callable[..., Any]], Step]:
     """Makes a function the handler of ``capability``.
 
@@ -87,7 +93,9 @@ def step(
     ``timeout`` (seconds) is the running time the author asks for; the manifest
     may say another. ``errors`` maps the error codes the handler may fail with
     to the type of their details, or to None. ``description`` is one sentence;
-    the first of the docstring is taken if it is left out.
+    the first of the docstring is taken if it is left out. ``slot_cost`` is how
+    many of the worker's slots one attempt takes, for a handler that needs more
+    of the machine than others; the manifest may say it where this does not.
 
     Raises ConfigurationError when the module is imported, not when a step arrives.
     """
@@ -95,7 +103,7 @@ def step(
     names = sys._getframe(1).f_locals
 
     def decorate(function: Callable[..., Any]) -> Step:
-        return Step(capability, function, timeout=timeout, errors=errors, description=description, names=names)
+        return Step(capability, function, timeout=timeout, errors=errors, description=description, slot_cost=slot_cost, names=names)
 
     return decorate
 

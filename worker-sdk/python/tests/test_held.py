@@ -86,23 +86,35 @@ def test_slots_are_never_given_twice_whatever_the_order_of_events() -> None:
         chance = random.Random(seed)
         held = Held(chance.randint(1, 4))
         running: list[Entry] = []
+        waiting: list[Entry] = []
         number = 0
         for _ in range(60):
             if chance.random() < 0.5:
                 number += 1
-                admission, entry = admit(held, number)
-                assert admission is (Admission.START if len(running) < held.slots else Admission.WAIT), f"seed {seed}"
+                held.received(number)
+                # 0 is what a coordinator without costs says, and more than there is takes all of it.
+                taken = attempt(number)
+                taken.request.slot_cost = chance.randint(0, 5)
+                admission, entry = held.admit(taken)
+                assert entry is not None
                 if admission is Admission.START:
                     running.append(entry)
+                else:
+                    assert waiting or sum(one.cost for one in running) + entry.cost > held.slots, f"seed {seed}"
+                    waiting.append(entry)
             elif running:
                 entry = running.pop(chance.randrange(len(running)))
-                following = held.release(entry)
+                held.release(entry)
+                following = list(held.following())
                 held.answer(entry, reply(), 0.0, 1.0)
-                if following is not None:
-                    running.append(following)
-            assert held.running == len(running) <= held.slots, f"seed {seed}"
-            waiting = held.unfinished - held.running
-            assert held.credit(False).free == held.slots - len(running) - min(waiting, held.slots - len(running)), f"seed {seed}"
+                assert following == waiting[: len(following)], f"seed {seed}: nobody is overtaken"
+                waiting = waiting[len(following) :]
+                running.extend(following)
+            taken_now = sum(one.cost for one in running)
+            wanted = sum(one.cost for one in waiting)
+            assert held.running == taken_now <= held.slots, f"seed {seed}"
+            assert not waiting or taken_now + waiting[0].cost > held.slots, f"seed {seed}: one that fits waits"
+            assert held.credit(False).free == max(0, held.slots - taken_now - wanted), f"seed {seed}"
             assert held.credit(True).free == 0
             assert held.credit(False).highest_sequence == number
 

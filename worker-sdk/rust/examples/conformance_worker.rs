@@ -224,6 +224,7 @@ async fn main() -> Result<(), WorkerError> {
         .step("conformance.fail", fail)
         .register(Step::new("conformance.declared", declared).error::<Sku>("out_of_stock", "Nothing of this is left."))
         .step("conformance.sleep", sleep)
+        .register(Step::new("conformance.heavy", sleep).slot_cost(2))
         .step("conformance.stubborn", stubborn)
         .step("conformance.progress", progress)
         .step("conformance.large", large)

@@ -49,6 +49,7 @@ pub struct Step {
     pub(crate) handler: Arc<dyn Handler>,
     description: String,
     timeout: Option<Duration>,
+    slot_cost: u32,
     errors: Vec<v1::ErrorContract>,
     input_schema: String,
     result_schema: String,
@@ -95,6 +96,17 @@ impl Step {
         self
     }
 
+    /// How many of the worker's slots one attempt takes, from 1 to all of them: for a handler that needs more of the machine than others do.
+    /// Unless it is said here, the manifest may say it, and it is 1 if that does not either.
+    #[must_use]
+    pub fn slot_cost(mut self, slots: u32) -> Self {
+        if slots == 0 {
+            self.problem.get_or_insert("a slot cost of 0; give at least 1".to_owned());
+        }
+        self.slot_cost = slots;
+        self
+    }
+
     /// Declares an error code with the type of its details. Once a step declares
     /// any code, the coordinator takes the list for complete.
     #[must_use]
@@ -128,6 +140,7 @@ impl Step {
             errors: self.errors.clone(),
             description: self.description.clone(),
             timeout_ms: self.timeout.map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+            slot_cost: self.slot_cost,
         })
     }
 
@@ -141,6 +154,7 @@ impl Step {
             name,
             description: String::new(),
             timeout: None,
+            slot_cost: 0,
             errors: Vec::new(),
             input_schema: contract.input.text.clone(),
             result_schema: contract.result.text.clone(),

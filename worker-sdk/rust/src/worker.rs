@@ -86,7 +86,7 @@ impl Worker {
         self
     }
 
-    /// How many attempts run at once, 1 to 10,000; 8 unless said here or in `TASKER_SLOTS`.
+    /// How many slots there are, 1 to 10,000: attempts that run at once, unless some take more than one ([`Step::slot_cost`]); 8 unless said here or in `TASKER_SLOTS`.
     pub fn slots(mut self, slots: usize) -> Self {
         self.slots = Some(slots);
         self
@@ -170,16 +170,22 @@ impl Worker {
                 return Err(invalid("steps", format!("`{}` is registered twice", step.name)));
             }
         }
+        let slots = u32::try_from(settings.slots).map_err(|_| invalid("slots", "too many"))?;
+        if let Some(large) = capabilities.iter().find(|capability| capability.slot_cost > slots) {
+            let said = format!("it takes {} slots, and the worker has {slots}", large.slot_cost);
+            return Err(invalid(&format!("slot cost of step `{}`", large.name), said));
+        }
         let announcement = Hello {
             session: String::new(),
             system_version: self.version,
             capabilities,
-            slots: u32::try_from(settings.slots).map_err(|_| invalid("slots", "too many"))?,
+            slots,
             sdk: Some(Sdk { name: "tasker-worker".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), language: "rust".to_owned() }),
             host: host_name(),
             process_id: std::process::id(),
             held: Vec::new(),
             labels: settings.labels.clone().into_iter().collect(),
+            counts_slot_costs: true,
         };
         let telemetry = Telemetry::from_environment(&settings).await?;
         session::run(Plan { settings, announcement, handlers, drain_timeout: self.drain_timeout, leave }, telemetry).await

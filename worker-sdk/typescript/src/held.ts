@@ -25,6 +25,8 @@ interface Held {
   readonly request: StepRequest;
   readonly attempt: Attempt | undefined;
   readonly stopTimer: StopTimer | undefined;
+  /** How many slots it takes while it runs. */
+  readonly cost: number;
   state: "waiting" | "running" | "finished";
   reply: KeptReply | undefined;
 }
@@ -51,6 +53,9 @@ export class HeldAttempts {
   readonly #held = new Map<string, Held>();
   readonly #waiting = new Set<Held>();
   #running = 0;
+  /** Slots that running attempts take, and that waiting ones will take. */
+  #taken = 0;
+  #wanted = 0;
   #keptBytes = 0;
   #highestSequence = 0n;
   #granting = false;
@@ -82,7 +87,7 @@ export class HeldAttempts {
   /** How much more this session can take, as the protocol counts it. */
   credit(): Credit {
     const full = this.unacknowledged >= KEPT_REPLIES_MAX || this.#keptBytes >= KEPT_REPLY_BYTES_MAX;
-    const free = !this.#granting || this.#closedToNew || full ? 0 : Math.max(0, this.#slots - this.unfinished);
+    const free = !this.#granting || this.#closedToNew || full ? 0 : Math.max(0, this.#slots - this.#taken - this.#wanted);
     return create(CreditSchema, { free, highestSequence: this.#highestSequence });
   }
 
@@ -124,9 +129,12 @@ export class HeldAttempts {
     const attempt = new Attempt(request, definition, this.#surroundings);
     const timeoutMs = Number(request.timeoutMs);
     const stopTimer = timeoutMs > 0 ? after(timeoutMs, () => this.#stop(held, "timeout", "the attempt took too long")) : undefined;
-    const held: Held = { key, request, attempt, stopTimer, state: "waiting", reply: undefined };
+    // Coordinators without costs say nothing, which means one; nothing takes more than there is.
+    const cost = Math.min(Math.max(1, request.slotCost), this.#slots);
+    const held: Held = { key, request, attempt, stopTimer, cost, state: "waiting", reply: undefined };
     this.#held.set(key, held);
     this.#waiting.add(held);
+    this.#wanted += cost;
     this.#startWaiting();
     return { kind: "new" };
   }
@@ -200,11 +208,14 @@ export class HeldAttempts {
     });
   }
 
+  /** Starts those that wait and fit, in their order: one that does not fit holds up those behind it, or it would wait for ever. */
   #startWaiting(): void {
     for (const held of this.#waiting) {
-      if (this.#running >= this.#slots) return;
+      if (this.#taken + held.cost > this.#slots) return;
       this.#waiting.delete(held);
+      this.#wanted -= held.cost;
       this.#running += 1;
+      this.#taken += held.cost;
       held.state = "running";
       void this.#run(held, held.attempt as Attempt);
     }
@@ -225,15 +236,18 @@ export class HeldAttempts {
 
   #finish(held: Held, outcome: Outcome): void {
     held.stopTimer?.();
-    if (held.state === "running") this.#running -= 1;
-    this.#waiting.delete(held);
+    if (held.state === "running") {
+      this.#running -= 1;
+      this.#taken -= held.cost;
+    }
+    if (this.#waiting.delete(held)) this.#wanted -= held.cost;
     this.#keep(held, outcome);
     this.#startWaiting();
     this.#changed();
   }
 
   #refuseUnknown(key: string, request: StepRequest): void {
-    const held: Held = { key, request, attempt: undefined, stopTimer: undefined, state: "finished", reply: undefined };
+    const held: Held = { key, request, attempt: undefined, stopTimer: undefined, cost: 0, state: "finished", reply: undefined };
     this.#held.set(key, held);
     const known = [...this.#steps.keys()].join(", ");
     const message = `this worker has no handler for ${request.capability}; it has: ${known}`;

@@ -168,6 +168,7 @@ export class Session {
       processId: process.pid,
       held: this.#held.list(false),
       labels: settings.labels,
+      countsSlotCosts: true,
     });
     const body = toBinary(HelloSchema, hello);
     if (bus.connected && body.length > bus.payloadBytesMax) {
@@ -356,6 +357,7 @@ function announce(step: StepDefinition) {
     })),
     description: step.description,
     timeoutMs: BigInt(step.timeoutMs),
+    slotCost: step.slotCost,
   };
 }
 

@@ -28,6 +28,8 @@ export interface StepOptions<I, O, E> {
   errors?: E;
   /** How long an attempt may run, in milliseconds, if the workflow does not say. */
   timeoutMs?: number;
+  /** How many of the worker's slots one attempt takes, for a handler that needs more of the machine than others. Left out: as the manifest says, or 1. */
+  slotCost?: number;
   /** One sentence for people. */
   description?: string;
 }
@@ -38,6 +40,8 @@ export interface StepDefinition<I = unknown, O = unknown> {
   readonly description: string;
   /** 0 leaves it to the workflow. */
   readonly timeoutMs: number;
+  /** 0 leaves it to the manifest. */
+  readonly slotCost: number;
   readonly input: Contract | undefined;
   readonly output: Contract | undefined;
   /** Undefined allows any code; a null contract allows any details. */
@@ -59,7 +63,7 @@ const CAPABILITY = /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
  * `ctx.idempotencyKey` to whoever must not act twice.
  *
  * @throws WorkerError `capability.name_invalid`, `capability.schema_unrepresentable`,
- *   `capability.error_code_invalid`, `capability.timeout_invalid`.
+ *   `capability.error_code_invalid`, `capability.timeout_invalid`, `capability.slot_cost_invalid`.
  *
  * @example
  * const charge = step("payment.charge", { input: ChargeIn, output: ChargeOut }, async (input, ctx) => {
@@ -102,10 +106,15 @@ export function step(
       `step("${name}"): timeoutMs is a whole number of milliseconds, or 0 to leave it to the workflow; not ${timeoutMs}`,
     );
   }
+  const { slotCost } = options;
+  if (slotCost !== undefined && (!Number.isSafeInteger(slotCost) || slotCost < 1)) {
+    throw new WorkerError("capability.slot_cost_invalid", `step("${name}"): slotCost is a whole number from 1; not ${slotCost}`);
+  }
   return {
     name,
     description: options.description ?? "",
     timeoutMs,
+    slotCost: slotCost ?? 0,
     input: options.input && new Contract(options.input, "input", `step("${name}") input`),
     output: options.output && new Contract(options.output, "output", `step("${name}") output`),
     errors: options.errors && errorContracts(name, options.errors),

@@ -48,7 +48,7 @@ export class Worker {
   #started = false;
 
   /**
-   * @throws WorkerError `setting.invalid`, `capability.missing` or `capability.duplicate`.
+   * @throws WorkerError `setting.invalid`, `capability.missing`, `capability.duplicate` or `capability.slot_cost_invalid`.
    */
   constructor(system: string, options: WorkerOptions) {
     checkSystem(system);
@@ -56,6 +56,7 @@ export class Worker {
     this.#options = options;
     this.#settings = checkSettings(options, process.env);
     this.#steps = byName(system, options.steps);
+    checkCosts(system, this.#steps, this.#settings.slots);
     this.#log = new Logger(this.#settings.logLevel, options.logSink ?? standardError).with({
       system,
       namespace: this.#settings.namespace,
@@ -140,6 +141,15 @@ export class Worker {
     return () => {
       for (const name of SIGNALS) process.off(name, onSignal);
     };
+  }
+}
+
+function checkCosts(system: string, steps: ReadonlyMap<string, StepDefinition>, slots: number): void {
+  for (const { name, slotCost } of steps.values()) {
+    if (slotCost > slots) {
+      const message = `Worker("${system}"): ${name} takes ${slotCost} slots, and the worker has ${slots}`;
+      throw new WorkerError("capability.slot_cost_invalid", message);
+    }
   }
 }
 

@@ -120,6 +120,10 @@ codes! {
     ApprovalFormViolated = "approval.form_violated", 422, "The form does not fit what is asked";
     /// The supplied result breaks the step's contract.
     ResultViolated = "result.violated", 422, "The result does not fit the step's contract";
+    /// The task has no dead letter.
+    DeadLetterUnknown = "dead_letter.unknown", 404, "There is no such dead letter";
+    /// It was requeued or discarded before.
+    DeadLetterSettled = "dead_letter.settled", 409, "The dead letter was settled before";
     /// The payload is not JSON.
     PayloadNotJson = "payload.not_json", 400, "The payload is not acceptable JSON";
     /// The payload is above the limit.
@@ -204,6 +208,8 @@ impl Code {
             | Self::ApprovalNotAssigned
             | Self::ApprovalFormViolated
             | Self::ResultViolated
+            | Self::DeadLetterUnknown
+            | Self::DeadLetterSettled
             | Self::PayloadNotJson
             | Self::PayloadTooLarge
             | Self::CallbackTokenInvalid

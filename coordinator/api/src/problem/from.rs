@@ -6,8 +6,8 @@ use std::time::Duration;
 use tasker_engine::contract::Violation;
 use tasker_engine::payload::InvalidPayload;
 use tasker_runtime::operations::{
-    ApplyError, ApprovalError, ChangeError, ComparedWith, DrainRefusal, EventError, FleetError, Incompatibility, ItemsError, ResolveError,
-    SignalError, SubmitError, Unavailable, UnknownStep, WorkflowPauseError,
+    ApplyError, ApprovalError, ChangeError, ComparedWith, DrainRefusal, EventError, FleetError, Incompatibility, ItemsError, LetterError,
+    LettersError, ResolveError, SignalError, SubmitError, Unavailable, UnknownStep, WorkflowPauseError,
 };
 
 /// A coordinator that shuts down is usually back, or replaced, after this long.
@@ -257,6 +257,29 @@ fn incompatible(found: &Incompatibility) -> Place {
     let code =
         if found.finding.breaks() { "contract.incompatible".to_owned() } else { format!("contract.{}", found.finding.certainty.as_str()) };
     Place { code: Some(code), ..Place::new(pointer, found.to_string()) }
+}
+
+impl From<LetterError> for Problem {
+    fn from(error: LetterError) -> Self {
+        let detail = error.to_string();
+        match error {
+            LetterError::Unknown(_) => Self::new(Code::DeadLetterUnknown, detail)
+                .with_hint("GET /v1/dlq?state=all lists those that there are; a task that did not fail has none"),
+            LetterError::Settled { .. } => Self::new(Code::DeadLetterSettled, detail)
+                .with_hint("GET /v1/dlq/{id} says by whom and why; POST /v1/tasks/{id}:retry tries the task again all the same"),
+            LetterError::NotOpen(_) => Self::new(Code::DeadLetterUnknown, detail).with_hint("ask again"),
+            LetterError::Change(change) => change.into(),
+        }
+    }
+}
+
+impl From<LettersError> for Problem {
+    fn from(error: LettersError) -> Self {
+        match error {
+            LettersError::Limit(detail) => Self::new(Code::LimitExceeded, detail),
+            LettersError::Unavailable(unavailable) => unavailable.into(),
+        }
+    }
 }
 
 impl From<ApplyError> for Problem {

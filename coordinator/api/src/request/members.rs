@@ -105,6 +105,36 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// A whole number within a range; `null` counts as absent.
+    ///
+    /// # Errors
+    /// Anything else, or out of range.
+    pub(crate) fn number(&self, name: &str, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
+        let Some(raw) = self.raw(name).filter(|raw| raw.get() != "null") else { return Ok(None) };
+        let pointer = step(&self.pointer, name);
+        if kind(raw) != "a number" {
+            return Err(wrong(&pointer, format!("expected a whole number, found {}", kind(raw))));
+        }
+        let number: u64 = raw.get().parse().map_err(|_| wrong(&pointer, format!("`{}` is not a whole number", cut(raw.get()))))?;
+        if range.contains(&number) {
+            return Ok(Some(number));
+        }
+        let message = format!("{number} is out of range; give {} to {}", range.start(), range.end());
+        Err(Problem::at(Code::LimitExceeded, Place::new(pointer, message)))
+    }
+
+    /// Yes or no; absent or `null` is no.
+    ///
+    /// # Errors
+    /// Anything but `true` and `false`.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.raw(name).map(RawValue::get) {
+            None | Some("null" | "false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(wrong(&step(&self.pointer, name), "expected true or false".to_owned())),
+        }
+    }
+
     /// A text that reads itself into a type; `null` counts as absent.
     ///
     /// # Errors
@@ -152,7 +182,11 @@ pub(crate) fn wrong(pointer: &str, message: String) -> Problem {
     Problem::at(Code::RequestMalformed, Place::new(pointer, message))
 }
 
-fn text_of<'a>(raw: &'a RawValue, pointer: &str) -> Result<Cow<'a, str>, Problem> {
+/// A text.
+///
+/// # Errors
+/// Anything else.
+pub(crate) fn text_of<'a>(raw: &'a RawValue, pointer: &str) -> Result<Cow<'a, str>, Problem> {
     if kind(raw) != "text" {
         return Err(wrong(pointer, format!("expected text, found {}", kind(raw))));
     }

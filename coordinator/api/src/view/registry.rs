@@ -215,8 +215,10 @@ pub(crate) struct WorkerDetail {
     /// Why it is given nothing new although it would take some: `worker` or `version` was drained by an operator.
     withheld: Option<&'static str>,
     capabilities: Vec<String>,
-    /// How many attempts it runs at once.
+    /// How many slots it has: attempts that it runs at once, if each takes one.
     slots: u32,
+    /// Capabilities of which an attempt takes more than one slot, and how many.
+    slot_costs: BTreeMap<String, u32>,
     /// How many it runs now.
     running: usize,
     joined_at: Instant,
@@ -247,6 +249,7 @@ impl WorkerDetail {
             withheld: view.withheld.map(|withheld| withheld.as_str()),
             capabilities: view.capabilities.iter().map(ToString::to_string).collect(),
             slots: view.slots,
+            slot_costs: view.slot_costs.iter().map(|(capability, cost)| (capability.to_string(), *cost)).collect(),
             running: view.running,
             joined_at: Instant(view.joined_at),
             silent_ms: millis(view.silent_for),

@@ -265,6 +265,7 @@ pub(crate) fn system() -> SystemView {
         withheld: Some(Withheld::Version),
         capabilities: vec![name("payment.charge")],
         slots: 8,
+        slot_costs: BTreeMap::from([(name("payment.charge"), 2)]),
         running: 1,
         joined_at: at(0),
         silent_for: Duration::from_millis(1_500),

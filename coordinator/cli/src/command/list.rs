@@ -69,7 +69,7 @@ pub struct List {
 ///
 /// # Errors
 /// Says what is accepted.
-fn parse_when(text: &str) -> Result<Timestamp, String> {
+pub(super) fn parse_when(text: &str) -> Result<Timestamp, String> {
     let refused = || format!("`{text}` is not an instant such as 2026-11-21T07:00:00Z, nor a duration such as 2h");
     if let Ok(instant) = text.parse() {
         return Ok(instant);

@@ -3,6 +3,7 @@
 mod approval;
 mod contract;
 mod definition;
+mod dlq;
 mod events;
 mod explain;
 mod fleet;
@@ -27,6 +28,7 @@ mod workflow;
 
 pub use approval::{ApprovalCommand, Verdict};
 pub use contract::ContractCommand;
+pub use dlq::DlqCommand;
 pub use fleet::{CapabilityCommand, Demand, SystemCommand, WorkerCommand};
 pub use outside::EventCommand;
 pub use step::{Resolution, StepCommand};
@@ -59,6 +61,9 @@ pub enum Command {
     /// See the steps that failed for good and wait for a person, and say what becomes of them
     #[command(subcommand)]
     Step(StepCommand),
+    /// See the tasks that failed for good, by error code or one by one; try them again or discard them
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Tell whoever waits for it that something happened
     #[command(subcommand)]
     Event(EventCommand),
@@ -151,6 +156,7 @@ async fn dispatch(program: clap::Command, command: Command, global: &Global, con
         Command::Task(command) => task::run(command, &Client::new(global)?, console).await,
         Command::Approval(command) => approval::run(command, &Client::new(global)?, console).await,
         Command::Step(command) => step::run(command, &Client::new(global)?, console).await,
+        Command::Dlq(command) => dlq::run(command, &Client::new(global)?, console).await,
         Command::Event(command) => outside::run(command, &Client::new(global)?, console).await,
         Command::Contract(command) => contract::run(command, global, console).await,
         Command::Worker(command) => fleet::run_worker(command, &Client::new(global)?, console).await,

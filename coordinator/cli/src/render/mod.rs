@@ -2,6 +2,7 @@
 
 pub(crate) mod event;
 pub(crate) mod fleet;
+pub(crate) mod letters;
 pub(crate) mod people;
 pub(crate) mod step;
 pub(crate) mod task;

@@ -96,6 +96,10 @@ fn retry_delay(task: &Task, step: StepIndex, attempt: AttemptNumber, failure: &F
     if task.ending.is_some() && definition.role == Role::Forward {
         return None;
     }
+    // Whatever a manifest says: a further attempt would cost a further worker.
+    if failure.code == code::worker_poisoned() {
+        return None;
+    }
     let seed = mix((task.id.as_number() as u64) ^ (u64::from(step.0) << 48));
     let counted = AttemptNumber(attempt.0.saturating_sub(task.progress(step).forgiven));
     match definition.reaction(&failure.code) {

@@ -1,20 +1,52 @@
 //! Whoever ran an attempt fell silent.
 
 use super::{Decision, Turn};
+use crate::event::Target;
 use crate::failure::{Failure, FailureKind, code};
 use crate::ids::{AttemptToken, StepIndex};
 use crate::task::Task;
 use crate::time::Timestamp;
 use std::time::Duration;
 
-/// Closes the attempt so that another worker gets the next one. If the token is not that of the open attempt, nothing happens: a
-/// sweep that comes twice, or late, does no harm (P7).
+/// So many workers may die in a row while they run one step before it is believed that the step kills them: it gets no further attempt,
+/// whatever its retry policy says, because each would cost everybody else a worker. High enough that a rolling restart or a flapping network
+/// does not look like it, and no higher than the attempts that a step has by default.
+pub const DEATHS_MAX: usize = 5;
+
+/// Closes the attempt so that another worker gets the next one, unless too many in a row have died of this step. If the token is not that of
+/// the open attempt, nothing happens: a sweep that comes twice, or late, does no harm (P7).
 pub fn lost(task: &mut Task, step: StepIndex, token: AttemptToken, message: &str, now: Timestamp) -> Decision {
     let mut turn = Turn::new(task, now);
     if turn.task.steps.get(step.at()).and_then(|_| turn.task.open_attempt(step)).is_some_and(|open| open.token == token) {
-        turn.fail_attempt(step, Failure::new(FailureKind::Lost, code::worker_lost(), message), None);
+        let failure = poisoned(turn.task, step, message);
+        let failure = failure.unwrap_or_else(|| Failure::new(FailureKind::Lost, code::worker_lost(), message));
+        turn.fail_attempt(step, failure, None);
     }
     turn.finish()
+}
+
+/// The failure of a step of which the last workers all died, the one of the open attempt included; none if there were too few.
+fn poisoned(task: &Task, step: StepIndex, message: &str) -> Option<Failure> {
+    let progress = task.progress(step);
+    // What was before a person asked for another try does not count any more.
+    let counted = progress.closed.get(progress.forgiven as usize..).unwrap_or_default();
+    let dead = counted.iter().rev().take_while(|closed| closed.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Lost));
+    let mut workers: Vec<String> = dead.map(|closed| name(&closed.target)).collect();
+    workers.reverse();
+    workers.extend(task.open_attempt(step).map(|open| name(&open.target)));
+    if workers.len() < DEATHS_MAX {
+        return None;
+    }
+    let (count, names) = (workers.len(), workers.join(", "));
+    let said = format!("{count} workers in a row fell silent while they ran the step, so it gets no other: {names}; the last: {message}");
+    Some(Failure::new(FailureKind::Permanent, code::worker_poisoned(), said))
+}
+
+fn name(target: &Target) -> String {
+    match target {
+        Target::Session(session) => session.to_string(),
+        Target::Responders | Target::Http | Target::Child(_) => "-".to_owned(),
+    }
 }
 
 /// A plain responder was asked and did not answer in time. Like [`lost`], harmless if it comes late or twice.

@@ -204,9 +204,11 @@ pub struct WorkerView {
     pub withheld: Option<Withheld>,
     /// What it can do.
     pub capabilities: Vec<CapabilityName>,
-    /// How many attempts it runs at once.
+    /// How many slots it has: attempts that it runs at once, if each costs one.
     pub slots: u32,
-    /// How many it runs now, as far as the coordinator knows.
+    /// What takes more than one of them, and how many.
+    pub slot_costs: BTreeMap<CapabilityName, u32>,
+    /// How many attempts it runs now, as far as the coordinator knows.
     pub running: usize,
     /// When it joined.
     pub joined_at: Timestamp,

@@ -5,6 +5,7 @@
 mod answer;
 mod callback;
 mod gate;
+mod letters;
 mod outside;
 mod parts;
 mod pauses;
@@ -16,6 +17,7 @@ mod watchers;
 pub use answer::*;
 pub use callback::{CallbackError, CallbackRefusal, Disposition};
 pub use gate::*;
+pub use letters::*;
 pub use outside::*;
 pub use parts::*;
 pub use pauses::*;
@@ -33,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tasker_engine::{Namespace, ShardId, SystemName, TaskId};
 use tasker_telemetry::reading::Readings;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 /// A handle on a running coordinator; cheap to clone.
 #[derive(Clone)]
@@ -43,6 +45,8 @@ pub struct Operations {
     egress: Arc<dyn Egress>,
     clock: Arc<dyn Clock>,
     leave: mpsc::Sender<Leave>,
+    /// Shares for requests that settle many dead letters.
+    bulk: Arc<Semaphore>,
 }
 
 /// The most tasks on one page of a list.
@@ -56,7 +60,7 @@ impl Operations {
         clock: Arc<dyn Clock>,
         leave: mpsc::Sender<Leave>,
     ) -> Self {
-        Self { doors, shards, egress, clock, leave }
+        Self { doors, shards, egress, clock, leave, bulk: Arc::new(Semaphore::new(letters::BULK_REQUESTS_MAX)) }
     }
 
     /// The shard of a namespace.

@@ -1,5 +1,9 @@
 //! The record. Implemented on SQLite and on PostgreSQL; one suite runs on both.
 
+mod letters;
+
+pub use letters::*;
+
 use futures::future::BoxFuture;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +50,18 @@ pub trait Store: Send + Sync + 'static {
     /// One task's row as last projected.
     fn task_row(&self, task: TaskId) -> BoxFuture<'_, Result<Option<TaskRow>, ReadError>>;
 
+    /// A page of dead letters. Fresh: what was committed before is seen.
+    fn letters<'s>(&'s self, search: &'s LetterSearch) -> BoxFuture<'s, Result<Vec<DeadLetter>, ReadError>>;
+
+    /// One task's dead letter; none if it has none, or not any more.
+    fn letter(&self, task: TaskId) -> BoxFuture<'_, Result<Option<DeadLetter>, ReadError>>;
+
+    /// Dead letters by their code, the largest group first.
+    fn letter_groups<'s>(&'s self, filter: &'s LetterFilter) -> BoxFuture<'s, Result<LetterGroups, ReadError>>;
+
+    /// How many failures of a namespace got no dead letter; none if there was room for all.
+    fn letters_missed<'s>(&'s self, namespace: &'s Namespace) -> BoxFuture<'s, Result<Option<MissedLetters>, ReadError>>;
+
     /// Reads the whole journal in order, `limit` rows from after `after`; for checks and exports.
     fn journal(&self, after: Sequence, limit: usize) -> BoxFuture<'_, Result<Vec<JournalRow>, ReadError>>;
 
@@ -91,6 +107,8 @@ pub struct Batch {
     pub events_gone: Vec<i64>,
     /// Workflows that were paused or resumed, in order.
     pub workflow_pauses: Vec<PauseChange>,
+    /// Dead letters that were opened, settled or forgotten.
+    pub letters: LetterChanges,
 }
 
 impl Batch {
@@ -108,6 +126,7 @@ impl Batch {
             && self.events_kept.is_empty()
             && self.events_gone.is_empty()
             && self.workflow_pauses.is_empty()
+            && self.letters.is_empty()
     }
 }
 
@@ -404,6 +423,8 @@ pub struct Recovery {
     pub events: Vec<KeptEvent>,
     /// Every paused workflow.
     pub workflow_pauses: Vec<WorkflowPause>,
+    /// Every dead letter about which nobody did anything yet.
+    pub open_letters: Vec<OpenLetter>,
 }
 
 /// What to look for. Every condition must hold.

@@ -19,8 +19,10 @@ impl Shard {
         let (Some(open), Some(call)) = (task.open_attempt(step), task.definition(step).call()) else { return };
         let asked_for =
             self.registry.system(&session.namespace, &session.system).and_then(|system| system.capabilities.get(&call.capability)?.timeout);
+        let declared = self.slots.declared(&session.namespace, &session.system, &call.capability);
         let Some(worker) = self.registry.session_mut(session) else { return };
-        let sequence = worker.next_sequence();
+        let slot_cost = worker.cost(&call.capability, declared);
+        let sequence = worker.next_sequence(slot_cost);
         let definition = task.definition(step);
         let request = StepRequest {
             sequence,
@@ -29,6 +31,7 @@ impl Shard {
             input,
             dependencies,
             idempotency_key: task.idempotency_key(step),
+            slot_cost,
             // Where the workflow sets no limit, the one that the handler's author asked for holds; the SDK keeps it.
             timeout: definition.timeouts.running.or(asked_for),
             shard: u32::from(self.settings.shard.0),

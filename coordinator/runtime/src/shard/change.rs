@@ -41,7 +41,10 @@ impl Shard {
                 let changed = self.cancel(&namespace, id, &reason);
                 self.answer(answer, changed);
             }
-            Command::Retry { namespace, id, answer } => self.retry(&namespace, id, answer),
+            Command::Retry { namespace, id, answer } => {
+                let retried = self.retry(&namespace, id);
+                self.answer(answer, retried);
+            }
             Command::OverrideBreaker { target, operator, answer } => {
                 let overridden = self.override_breaker(target, operator);
                 self.answer(answer, overridden);
@@ -96,6 +99,14 @@ impl Shard {
             Command::Resume { namespace, id, answer } => {
                 let resumed = self.resume(&namespace, id);
                 self.answer(answer, resumed);
+            }
+            Command::RequeueLetter { namespace, id, by, reason, answer } => {
+                let requeued = self.requeue_letter(&namespace, id, &by, &reason);
+                self.answer(answer, requeued);
+            }
+            Command::DiscardLetter { namespace, id, by, reason, answer } => {
+                let discarded = self.discard_letter(&namespace, id, &by, &reason);
+                self.answer(answer, discarded);
             }
             Command::PauseWorkflow { namespace, name, reason, answer } => {
                 let paused = self.pause_workflow(namespace, name, reason);
@@ -161,6 +172,8 @@ impl Shard {
                     contract: capability.contract,
                     description: capability.description,
                     timeout: capability.timeout,
+                    // What a manifest says about it is looked up when a step is given out.
+                    slot_cost: None,
                 };
                 let declared = self.registry.declare(&namespace, &system.name, &announced, Source::Manifest, self.clock.now());
                 self.store_declarations(declared);

@@ -5,8 +5,8 @@ use super::sleep::open_children;
 use super::waits::{EventKey, Person};
 use crate::command::Command;
 use crate::operations::{
-    ApplyError, ApprovalError, CallbackError, ChangeError, EventError, ItemsError, ListPeople, ResolveError, SignalError, SubmitError,
-    Unavailable, WorkflowPauseError,
+    ApplyError, ApprovalError, CallbackError, ChangeError, EventError, ItemsError, LetterError, ListPeople, ResolveError, SignalError,
+    SubmitError, Unavailable, WorkflowPauseError,
 };
 use tasker_engine::{Namespace, TaskId, Timestamp};
 
@@ -32,12 +32,14 @@ pub(super) fn concerned(command: &Command) -> Option<TaskId> {
         | Command::Resume { id, .. }
         | Command::Items { id, .. }
         | Command::Retry { id, .. }
+        | Command::RequeueLetter { id, .. }
         | Command::Why { id, .. } => Some(*id),
         Command::Callback { call, .. } => Some(call.call.task),
         Command::Apply { .. }
         | Command::Workflows { .. }
         | Command::Submit { .. }
         | Command::SendEvent { .. }
+        | Command::DiscardLetter { .. }
         | Command::Approvals { .. }
         | Command::Held { .. }
         | Command::PauseWorkflow { .. }
@@ -104,6 +106,9 @@ pub(super) fn refuse(command: Command, why: Unavailable) {
         Command::Head { answer, .. } => drop(answer.send(Err(why))),
         Command::Cancel { answer, .. } | Command::Pause { answer, .. } | Command::Resume { answer, .. } => {
             drop(answer.send(Err(ChangeError::Unavailable(why))));
+        }
+        Command::RequeueLetter { answer, .. } | Command::DiscardLetter { answer, .. } => {
+            drop(answer.send(Err(LetterError::Change(ChangeError::Unavailable(why)))));
         }
         Command::Retry { answer, .. } => drop(answer.send(Err(ChangeError::Unavailable(why)))),
         Command::Signal { answer, .. } => drop(answer.send(Err(SignalError::Unavailable(why)))),

@@ -22,7 +22,9 @@ impl Shard {
         if self.scheduler.waiting() == 0 {
             return;
         }
+        self.release_reservations();
         let mut lanes = self.scheduler.busy();
+        let costly = if self.has_costs() { lanes.clone() } else { Vec::new() };
         let mut candidates: HashMap<LaneId, Candidates> = HashMap::new();
         while !lanes.is_empty() {
             lanes.retain(|lane| {
@@ -39,12 +41,14 @@ impl Shard {
                 self.give_to_session(*lane, known)
             });
         }
+        self.reserve_slots(&costly);
     }
 
     /// Gives one step of the lane to a session. False if nothing more can be given from this lane now.
     fn give_to_session(&mut self, lane: LaneId, candidates: &mut Candidates) -> bool {
         let Some(session) = self.pick(lane, candidates) else { return false };
         let Some(waiting) = self.take_step(lane) else { return false };
+        self.reservation_used(lane, &session);
         let capability = &self.scheduler.name(lane).target.capability;
         let contract = self.registry.session(&session).and_then(|worker| self.registry.contract_of(worker, capability));
         let assignment = Assignment {

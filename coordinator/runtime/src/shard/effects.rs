@@ -147,6 +147,7 @@ impl Shard {
                 self.answer(waiter, Ok(Some(view.clone())));
             }
         }
+        self.open_letter(id);
         self.tell_parent(id);
     }
 }

@@ -33,6 +33,9 @@ impl Shard {
         readings.add(&metric::ATTEMPTS_OPEN, &[], self.attempts.len());
         readings.add(&metric::TIMERS_PENDING, &[], self.timers.len());
         readings.add(&metric::EVENTS_KEPT, &[], self.kept.len());
+        for (code, count) in self.letters.figures() {
+            readings.add(&metric::DEAD_LETTERS, &[&code], count);
+        }
         readings.add(&metric::BUS_CONNECTED, &[], self.bus.is_connected());
         // There from the start, so that the first one that is dropped is seen as a rise.
         readings.add(&metric::BUS_REJECTED, &["outgoing_full"], 0_u64);

@@ -25,6 +25,7 @@ const DRAIN_REASON: &str = "an operator drains this worker";
 pub(super) struct DeclaredFlow {
     breakers: Vec<(SystemName, CapabilityName, BreakerPolicy)>,
     canaries: Vec<(SystemName, Canary)>,
+    costs: Vec<(SystemName, CapabilityName, u32)>,
 }
 
 impl DeclaredFlow {
@@ -34,7 +35,11 @@ impl DeclaredFlow {
             declared.map(|(capability, policy)| (system.name.clone(), capability, policy))
         });
         let canaries = systems.iter().filter_map(|system| Some((system.name.clone(), system.canary.clone()?)));
-        Self { breakers: breakers.collect(), canaries: canaries.collect() }
+        let costs = systems.iter().flat_map(|system| {
+            let declared = system.capabilities.iter().filter_map(|capability| Some((capability.name.clone(), capability.slot_cost?)));
+            declared.map(|(capability, cost)| (system.name.clone(), capability, cost))
+        });
+        Self { breakers: breakers.collect(), canaries: canaries.collect(), costs: costs.collect() }
     }
 }
 
@@ -43,11 +48,13 @@ impl Shard {
     /// one that was applied last. What none of them declares any more is withdrawn.
     pub(super) fn declare_flow(&mut self, namespace: &Namespace) {
         let (mut breakers, mut canaries) = (BTreeMap::new(), BTreeMap::new());
+        let mut costs = Vec::new();
         for flow in self.catalog.flows(namespace) {
             for (system, capability, policy) in &flow.breakers {
                 let target = Target { namespace: namespace.clone(), system: system.clone(), capability: capability.clone() };
                 breakers.insert(target, Some(*policy));
             }
+            costs.extend(flow.costs.iter().cloned());
             canaries.extend(flow.canaries.iter().map(|(system, canary)| (system.clone(), Some(canary.clone()))));
         }
         for (target, _) in self.scheduler.breakers().filter(|(target, _)| target.namespace == *namespace) {
@@ -56,6 +63,7 @@ impl Shard {
         for system in self.scheduler.systems_with_canary(namespace) {
             canaries.entry(system.clone()).or_insert(None);
         }
+        self.slots.declare(namespace, costs);
         let uptime = self.uptime();
         for (target, policy) in breakers {
             self.scheduler.set_breaker(&target, policy, uptime);

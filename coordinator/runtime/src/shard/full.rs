@@ -104,6 +104,8 @@ fn changes(command: &Command) -> bool {
         | Command::Resume { .. }
         | Command::PauseWorkflow { .. }
         | Command::Retry { .. }
+        | Command::RequeueLetter { .. }
+        | Command::DiscardLetter { .. }
         | Command::Callback { .. } => true,
         Command::Workflows { .. }
         | Command::Show { .. }

@@ -25,6 +25,7 @@ mod group;
 mod hearing;
 mod http;
 mod inbound;
+mod letters;
 mod loading;
 mod measuring;
 mod outside;
@@ -37,6 +38,7 @@ mod resident;
 mod responders;
 mod routing;
 mod sleep;
+mod slots;
 mod spans;
 mod submit;
 mod take_in;
@@ -66,12 +68,14 @@ use counters::Counters;
 use effects::Effects;
 use group::{AfterCommit, Group};
 use http::Manners;
+use letters::Letters;
 use loading::Loads;
 use outside::Kept;
 use pauses::Pauses;
 use project::Projection;
 use reach::Reach;
 use resident::{Keys, Residents};
+use slots::Slots;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,6 +157,8 @@ pub(crate) struct Shard {
     waits: Waits,
     kept: Kept,
     pauses: Pauses,
+    letters: Letters,
+    slots: Slots,
     keys: Keys,
     timers: Timers,
     group: Group,
@@ -273,6 +279,7 @@ impl Shard {
         self.look_at_dozing();
         self.pick_timers();
         self.tally_round();
+        self.forget_letters();
     }
 
     /// Whoever knocks all the time does not keep the others out: a few of each are taken in every turn.

@@ -12,12 +12,14 @@ use super::effects::Effects;
 use super::flow::DeclaredFlow;
 use super::group::Group;
 use super::http::Manners;
+use super::letters::Letters;
 use super::loading::Loads;
 use super::outside::Kept;
 use super::pauses::Pauses;
 use super::project::Projection;
 use super::reach::Reach;
 use super::resident::{Keys, Residents};
+use super::slots::Slots;
 use super::tally::Tally;
 use super::timers::Timers;
 use super::waits::Waits;
@@ -109,6 +111,8 @@ impl Shard {
             waits: Waits::default(),
             kept: Kept::default(),
             pauses: Pauses::default(),
+            letters: Letters::default(),
+            slots: Slots::default(),
             keys: Keys::default(),
             absent: Absent::default(),
             loads: Loads::default(),
@@ -130,6 +134,7 @@ impl Shard {
         };
         shard.restore_definitions(&recovery)?;
         recovery.workflow_pauses.into_iter().for_each(|pause| shard.pauses.restore(pause));
+        recovery.open_letters.into_iter().for_each(|letter| shard.letters.restore(letter));
         recovery.events.into_iter().for_each(|event| shard.kept.put(event));
         let (active, unprojected) = (recovery.active.len(), recovery.finished_unprojected.len());
         shard.expect(recovery.active, recovery.finished_unprojected, recovery.projected_to);

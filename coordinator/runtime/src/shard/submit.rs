@@ -171,23 +171,21 @@ impl Shard {
         Ok(Submitted { task: id, created: true, trace_id })
     }
 
-    pub(super) fn retry(
-        &mut self,
-        namespace: &Namespace,
-        id: TaskId,
-        answer: tokio::sync::oneshot::Sender<Result<Submitted, ChangeError>>,
-    ) {
+    /// Tries a task again that somebody named; its dead letter, if it has one, is settled with it.
+    pub(super) fn retry(&mut self, namespace: &Namespace, id: TaskId) -> Result<Submitted, ChangeError> {
+        let submitted = self.try_again(namespace, id)?;
+        self.letter_retried(id, submitted.task);
+        Ok(submitted)
+    }
+
+    /// Starts a new task that names this one as its origin and keeps its good results (P9).
+    pub(super) fn try_again(&mut self, namespace: &Namespace, id: TaskId) -> Result<Submitted, ChangeError> {
         let known = self.residents.get(id).filter(|known| known.task.submission.namespace == *namespace);
-        let Some(resident) = known else {
-            return self.answer(answer, Err(ChangeError::UnknownTask(id)));
-        };
-        let outcome = match resident.task.status {
-            TaskStatus::Running => Err(ChangeError::StillRunning),
-            TaskStatus::Succeeded => Err(ChangeError::NothingToRetry),
-            TaskStatus::Failed | TaskStatus::Cancelled => Ok(()),
-        };
-        if let Err(error) = outcome {
-            return self.answer(answer, Err(error));
+        let Some(resident) = known else { return Err(ChangeError::UnknownTask(id)) };
+        match resident.task.status {
+            TaskStatus::Running => return Err(ChangeError::StillRunning),
+            TaskStatus::Succeeded => return Err(ChangeError::NothingToRetry),
+            TaskStatus::Failed | TaskStatus::Cancelled => {}
         }
         let kept = accept::reusable_results(&resident.task);
         let submission = Submission {
@@ -198,16 +196,12 @@ impl Shard {
             trace: new_trace(self.chance.draw()),
             ..(*resident.task.submission).clone()
         };
-        let entry = self.catalog.pinned(namespace, submission.workflow).cloned();
-        let submitted = match entry {
-            None => Err(ChangeError::UnknownTask(id)),
-            Some(entry) => self.submit(&entry, submission, kept).map_err(|error| match error {
-                SubmitError::Unavailable(unavailable) => unavailable.into(),
-                // The same input fitted the same workflow before, and there is no key.
-                other => ChangeError::Unavailable(Unavailable::Read(other.to_string())),
-            }),
-        };
-        self.answer(answer, submitted);
+        let entry = self.catalog.pinned(namespace, submission.workflow).cloned().ok_or(ChangeError::UnknownTask(id))?;
+        self.submit(&entry, submission, kept).map_err(|error| match error {
+            SubmitError::Unavailable(unavailable) => unavailable.into(),
+            // The same input fitted the same workflow before, and there is no key.
+            other => ChangeError::Unavailable(Unavailable::Read(other.to_string())),
+        })
     }
 }
 

@@ -106,6 +106,8 @@ impl Shard {
             | Command::Resolve { .. }
             | Command::Pause { .. }
             | Command::Resume { .. }
+            | Command::RequeueLetter { .. }
+            | Command::DiscardLetter { .. }
             | Command::PauseWorkflow { .. }
             | Command::Retry { .. }
             | Command::Callback { .. }
@@ -199,6 +201,7 @@ impl Shard {
             withheld: session.withheld,
             capabilities: session.capabilities.keys().cloned().collect(),
             slots: announcement.slots,
+            slot_costs: self.costs_of(session),
             running: self.attempts.count_of(&session.key),
             joined_at: self.started_at.after(session.joined_at),
             silent_for: uptime.saturating_sub(session.heard_at),

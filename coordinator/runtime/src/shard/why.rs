@@ -173,6 +173,9 @@ impl Shard {
         if let Some(told) = self.why_not_routed(resident, step, call, &offering) {
             return told;
         }
+        if let Some(told) = resident.lane(step).and_then(|lane| self.why_several_slots(lane, &what)) {
+            return told;
+        }
         let hint = "start more workers or give them more slots".to_owned();
         (format!("waits for a free slot: {active} workers offer {what}, all slots are taken"), Some(hint))
     }

@@ -46,7 +46,7 @@ impl Shard {
             return Some(told_of_rule(rule, call, &living));
         }
         let favourite = living[preferred(route.bucket?, &offers, &places)?];
-        if self.is_free(favourite) {
+        if self.is_free(favourite, lane) {
             return None;
         }
         let text = format!(

@@ -5,6 +5,7 @@
 //! not hand one session to several clients.
 
 mod ledger;
+mod letters;
 mod open;
 mod read;
 mod sql;
@@ -19,7 +20,10 @@ use futures::future::BoxFuture;
 use read::Reader;
 use tasker_engine::{Namespace, TaskId};
 use tasker_runtime::port::shards::Shards;
-use tasker_runtime::port::store::{Batch, CommitError, History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, Store, TaskRow};
+use tasker_runtime::port::store::{
+    Batch, CommitError, DeadLetter, History, JournalRow, KeyUse, LetterFilter, LetterGroups, LetterSearch, MissedLetters, ReadError,
+    Recovery, Search, Sequence, Store, TaskRow,
+};
 use tasker_telemetry::reading::Readings;
 
 /// The oldest server that is tested and still maintained when this was written.
@@ -70,6 +74,22 @@ impl Store for PostgresStore {
 
     fn task_row(&self, task: TaskId) -> BoxFuture<'_, Result<Option<TaskRow>, ReadError>> {
         read::task_row(&self.reader.pool, task).boxed()
+    }
+
+    fn letters<'s>(&'s self, search: &'s LetterSearch) -> BoxFuture<'s, Result<Vec<DeadLetter>, ReadError>> {
+        letters::page(&self.reader.pool, search).boxed()
+    }
+
+    fn letter(&self, task: TaskId) -> BoxFuture<'_, Result<Option<DeadLetter>, ReadError>> {
+        letters::one(&self.reader.pool, task).boxed()
+    }
+
+    fn letter_groups<'s>(&'s self, filter: &'s LetterFilter) -> BoxFuture<'s, Result<LetterGroups, ReadError>> {
+        letters::groups(&self.reader.pool, filter).boxed()
+    }
+
+    fn letters_missed<'s>(&'s self, namespace: &'s Namespace) -> BoxFuture<'s, Result<Option<MissedLetters>, ReadError>> {
+        letters::missed(&self.reader.pool, namespace).boxed()
     }
 
     fn journal(&self, after: Sequence, limit: usize) -> BoxFuture<'_, Result<Vec<JournalRow>, ReadError>> {

@@ -174,6 +174,7 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), OpenError> {
         migration(6, "add task parent", include_str!("../../migrations/postgres/0006_add_task_parent.sql")),
         migration(7, "add task waiting", include_str!("../../migrations/postgres/0007_add_task_waiting.sql")),
         migration(8, "add shards", include_str!("../../migrations/postgres/0008_add_shards.sql")),
+        migration(9, "create dead letters", include_str!("../../migrations/postgres/0009_create_dead_letters.sql")),
     ];
     Migrator::with_migrations(migrations).run(connection).await.map_err(OpenError::migration)
 }

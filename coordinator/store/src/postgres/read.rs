@@ -1,6 +1,6 @@
 //! Reads, on connections that cannot write.
 
-use super::sql;
+use super::{letters, sql};
 use crate::chain::{Chain, PAGE_ROWS, TOGETHER_ROWS_MAX, Together};
 use crate::row::{self, CALLBACKS, JournalColumns, TaskColumns, database, task_id};
 use crate::search::{Bound, Driver, LABEL_COUNT_MAX, merge};
@@ -83,6 +83,7 @@ pub async fn recover(reader: &Reader) -> Result<Recovery, ReadError> {
         capabilities: of_shard(reader, all(pool, sql::CAPABILITIES, row::capability_row).await?, |row| &row.namespace),
         events: of_shard(reader, all(pool, sql::EVENTS, row::kept_event).await?, |row| &row.namespace),
         workflow_pauses: of_shard(reader, all(pool, sql::PAUSES, row::workflow_pause).await?, |row| &row.namespace),
+        open_letters: of_shard(reader, all(pool, letters::OPEN, crate::letters::open_letter).await?, |row| &row.namespace),
     })
 }
 

@@ -1,5 +1,6 @@
 //! The one task that writes a shard, on a session of its own, under one epoch of its lease: every transaction checks that it still holds.
 
+use super::letters;
 use super::open::now_millis;
 use super::sql;
 use crate::row::{journal_columns, labels_text, timeout_millis, waiting_bits};
@@ -81,6 +82,7 @@ async fn write(connection: &mut PgConnection, batch: &Batch, lease: Lease) -> Re
     }
     keys(&mut transaction, batch).await?;
     outside(&mut transaction, batch).await?;
+    letters::write(&mut transaction, &batch.letters).await?;
     registry(&mut transaction, batch).await?;
     project(&mut transaction, batch, lease).await?;
     Ok(transaction.commit().await?)
@@ -101,6 +103,7 @@ fn only_appends(batch: &Batch) -> bool {
         events_kept,
         events_gone,
         workflow_pauses,
+        letters,
     } = batch;
     !journal.is_empty()
         && tasks.is_empty()
@@ -114,6 +117,7 @@ fn only_appends(batch: &Batch) -> bool {
         && events_kept.is_empty()
         && events_gone.is_empty()
         && workflow_pauses.is_empty()
+        && letters.is_empty()
 }
 
 async fn check_lease(connection: &mut PgConnection, lease: Lease) -> Result<(), Failed> {

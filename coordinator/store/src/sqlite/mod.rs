@@ -4,6 +4,7 @@
 //! write-ahead log short beside it; `read.rs` answers reads on a small pool of its own.
 
 mod checkpoint;
+mod letters;
 mod lock;
 mod open;
 mod read;
@@ -22,7 +23,10 @@ use sqlx::SqlitePool;
 use std::sync::Mutex;
 use std::thread::JoinHandle;
 use tasker_engine::{Namespace, TaskId};
-use tasker_runtime::port::store::{Batch, CommitError, History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, Store, TaskRow};
+use tasker_runtime::port::store::{
+    Batch, CommitError, DeadLetter, History, JournalRow, KeyUse, LetterFilter, LetterGroups, LetterSearch, MissedLetters, ReadError,
+    Recovery, Search, Sequence, Store, TaskRow,
+};
 use tasker_telemetry::reading::Readings;
 
 /// The first version without the bug that lets a reset of the write-ahead log damage it: as a number, and for people.
@@ -69,6 +73,22 @@ impl Store for SqliteStore {
 
     fn task_row(&self, task: TaskId) -> BoxFuture<'_, Result<Option<TaskRow>, ReadError>> {
         read::task_row(&self.readers, task).boxed()
+    }
+
+    fn letters<'s>(&'s self, search: &'s LetterSearch) -> BoxFuture<'s, Result<Vec<DeadLetter>, ReadError>> {
+        letters::page(&self.readers, search).boxed()
+    }
+
+    fn letter(&self, task: TaskId) -> BoxFuture<'_, Result<Option<DeadLetter>, ReadError>> {
+        letters::one(&self.readers, task).boxed()
+    }
+
+    fn letter_groups<'s>(&'s self, filter: &'s LetterFilter) -> BoxFuture<'s, Result<LetterGroups, ReadError>> {
+        letters::groups(&self.readers, filter).boxed()
+    }
+
+    fn letters_missed<'s>(&'s self, namespace: &'s Namespace) -> BoxFuture<'s, Result<Option<MissedLetters>, ReadError>> {
+        letters::missed(&self.readers, namespace).boxed()
     }
 
     fn journal(&self, after: Sequence, limit: usize) -> BoxFuture<'_, Result<Vec<JournalRow>, ReadError>> {

@@ -69,6 +69,7 @@ async fn migrate(path: &Path) -> Result<(), OpenError> {
         migration(5, "add key windows", include_str!("../../migrations/sqlite/0005_add_key_windows.sql")),
         migration(6, "add task parent", include_str!("../../migrations/sqlite/0006_add_task_parent.sql")),
         migration(7, "add task waiting", include_str!("../../migrations/sqlite/0007_add_task_waiting.sql")),
+        migration(8, "create dead letters", include_str!("../../migrations/sqlite/0008_create_dead_letters.sql")),
     ];
     Migrator::with_migrations(migrations).run(&mut connection).await.map_err(OpenError::migration)?;
     connection.close().await.map_err(OpenError::failed("bringing the tables up to date"))

@@ -1,6 +1,6 @@
 //! Reads, on connections that cannot write.
 
-use super::sql;
+use super::{letters, sql};
 use crate::chain::{Chain, PAGE_ROWS, TOGETHER_ROWS_MAX, Together};
 use crate::row::{self, CALLBACKS, JournalColumns, TaskColumns, database, task_id};
 use crate::search::{Bound, Driver, LABEL_COUNT_MAX, merge};
@@ -46,6 +46,7 @@ pub async fn recover(pool: &SqlitePool) -> Result<Recovery, ReadError> {
         capabilities: all(pool, sql::CAPABILITIES, row::capability_row).await?,
         events: all(pool, sql::EVENTS, row::kept_event).await?,
         workflow_pauses: all(pool, sql::PAUSES, row::workflow_pause).await?,
+        open_letters: all(pool, letters::OPEN, crate::letters::open_letter).await?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The one thread that writes. A statement costs a few microseconds here; through an async client each would cost two thread hops.
 
 use super::checkpoint::{Checkpointer, Log};
+use super::letters;
 use super::open::now_millis;
 use crate::row::{journal_columns, labels_text, timeout_millis, waiting_bits};
 use crate::writer::{Command, Failed, Handle, KeyInUse, Ledger};
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 use tasker_runtime::port::store::{Batch, PauseChange, TaskRow};
 use tokio::sync::mpsc::Receiver;
 
-/// Statements kept prepared: all that this file has.
-const STATEMENTS_MAX: usize = 32;
+/// Statements kept prepared: all that this file and `letters.rs` have.
+const STATEMENTS_MAX: usize = 48;
 
 /// Starts the thread.
 pub fn start(connection: Connection, ledger: Ledger, checkpointer: Checkpointer) -> std::io::Result<(Handle, JoinHandle<()>)> {
@@ -74,6 +75,7 @@ fn write(connection: &mut Connection, batch: &Batch, epoch: i64) -> Result<Durat
     append(&transaction, batch)?;
     keys(&transaction, batch)?;
     outside(&transaction, batch)?;
+    letters::write(&transaction, &batch.letters)?;
     registry(&transaction, batch)?;
     project(&transaction, batch)?;
     let began = Instant::now();

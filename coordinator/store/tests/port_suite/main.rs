@@ -4,6 +4,7 @@ mod database;
 mod durability;
 mod facts;
 mod history;
+mod letters;
 mod opening;
 mod outside;
 mod recovery;
@@ -78,6 +79,13 @@ on_both! {
         a_kept_event_may_hold_any_text_and_the_largest_payload,
         a_damaged_kept_event_is_damage,
         a_paused_workflow_stays_paused_until_it_is_resumed;
+    letters:
+        a_letter_is_opened_in_the_commit_that_fails_its_task,
+        a_letter_is_settled_once_and_in_the_commit_of_what_follows,
+        letters_settled_long_ago_are_forgotten_and_open_ones_never,
+        failures_without_a_letter_are_counted,
+        every_page_and_group_of_letters_is_what_a_naive_filter_finds,
+        pages_of_letters_follow_each_other_without_gap_or_repeat;
     searching:
         every_search_finds_what_a_naive_filter_finds,
         pages_follow_each_other_without_gap_or_repeat,

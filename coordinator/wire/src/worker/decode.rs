@@ -111,6 +111,7 @@ fn hello_of(hello: proto::Hello, dropped: &mut u64) -> Said {
         system_version: text(hello.system_version),
         capabilities,
         slots: hello.slots,
+        counts_costs: hello.counts_slot_costs,
         sdk: Sdk { name: text(sdk.name), version: text(sdk.version), language: text(sdk.language) },
         host: text(hello.host),
         process_id: hello.process_id,
@@ -159,6 +160,7 @@ fn capability_of(capability: proto::Capability) -> Result<AnnouncedCapability, (
         contract,
         description: text(capability.description),
         timeout: (capability.timeout_ms > 0).then(|| Duration::from_millis(capability.timeout_ms)),
+        slot_cost: (capability.slot_cost > 0).then_some(capability.slot_cost),
     })
 }
 

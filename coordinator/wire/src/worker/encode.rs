@@ -85,6 +85,7 @@ fn request_of(request: StepRequest) -> proto::StepRequest {
         workflow_name: request.workflow.to_string(),
         workflow_version: request.version.to_string(),
         attempts_max: request.attempts_max,
+        slot_cost: request.slot_cost,
     }
 }
 

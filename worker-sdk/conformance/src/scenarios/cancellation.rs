@@ -14,7 +14,7 @@ use crate::transcript::Mark;
 scenarios! { "cancellation";
     a_running_handler_is_cancelled,
     the_result_of_a_handler_that_does_not_look_stands,
-    a_cancelled_attempt_frees_its_slot with Setup { slots: 1, ..Setup::PLAIN },
+    a_cancelled_attempt_frees_its_slot with Setup { slots: 2, ..Setup::PLAIN },
     a_finished_attempt_keeps_its_result,
     an_unknown_token_is_ignored,
     a_timeout_cancels_the_handler_and_is_retryable,
@@ -63,7 +63,7 @@ async fn a_cancelled_attempt_frees_its_slot(stage: &mut Stage) -> Result<()> {
     let mark = stage.mark();
     stage.direct([cancel(&request)]).await?;
     stage.reply(&request).await?;
-    stage.beat("with a free slot", mark, |beat| beat.credit.is_some_and(|credit| credit.free == 1)).await?;
+    stage.beat("with both slots free", mark, |beat| beat.credit.is_some_and(|credit| credit.free == 2)).await?;
     stage.still_serves().await
 }
 

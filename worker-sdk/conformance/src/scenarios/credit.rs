@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tasker_proto::worker::v1::directive::Directive as Kind;
-use tasker_proto::worker::v1::{Credit, Rejoin};
+use tasker_proto::worker::v1::{Credit, Rejoin, StepRequest};
 
 use crate::scenario::{Setup, scenarios};
 use crate::stage::{Stage, WAIT, success};
@@ -18,6 +18,11 @@ scenarios! { "credit";
     the_highest_sequence_is_forgotten_at_each_welcome,
     more_requests_than_slots_wait_for_a_slot with Setup { slots: 2, ..Setup::PLAIN },
     a_reordered_request_does_not_lower_the_highest_sequence,
+    a_handler_announces_how_many_slots_it_takes,
+    an_attempt_takes_as_many_slots_as_its_request_says,
+    an_attempt_of_a_coordinator_without_costs_takes_one_slot,
+    a_large_attempt_waits_for_its_slots_and_is_not_overtaken,
+    no_attempt_takes_more_slots_than_the_worker_has,
 }
 
 async fn credit_after(stage: &Stage, what: &str, mark: Mark, matches: impl Fn(&Credit) -> bool) -> Result<Credit> {
@@ -112,4 +117,76 @@ async fn a_reordered_request_does_not_lower_the_highest_sequence(stage: &mut Sta
     let credit = stage.beat("after both replies", mark, |_| true).await?.credit.context("the beat has no credit")?;
     ensure!(credit.highest_sequence == 2, "highest_sequence is {}, not 2", credit.highest_sequence);
     Ok(())
+}
+
+async fn a_handler_announces_how_many_slots_it_takes(stage: &mut Stage) -> Result<()> {
+    let hello = stage.hello().await?;
+    ensure!(hello.counts_slot_costs, "the hello does not say that the worker counts costs");
+    let cost = |name: &str| hello.capabilities.iter().find(|capability| capability.name == name).map(|capability| capability.slot_cost);
+    ensure!(cost("conformance.heavy") == Some(2), "conformance.heavy announces {:?} slots, not 2", cost("conformance.heavy"));
+    let said = cost("conformance.echo");
+    ensure!(matches!(said, Some(0 | 1)), "conformance.echo says nothing about its cost, and announces {said:?}");
+    Ok(())
+}
+
+/// A request of the heavy handler that takes so many slots.
+fn heavy(stage: &mut Stage, slot_cost: u32, ms: u64) -> StepRequest {
+    StepRequest { slot_cost, ..stage.request("conformance.heavy", json!({ "ms": ms })) }
+}
+
+async fn an_attempt_takes_as_many_slots_as_its_request_says(stage: &mut Stage) -> Result<()> {
+    stage.join().await?;
+    let slots = stage.setup.slots;
+    let (large, small) = (heavy(stage, 2, 700), stage.request("conformance.sleep", json!({ "ms": 20_000 })));
+    stage.send([&large, &small]).await?;
+    credit_after(stage, "credit without three slots", Mark::START, |credit| credit.free == slots - 3 && credit.highest_sequence == 2)
+        .await?;
+    let repeat = stage.repeat(&large);
+    stage.send([&repeat]).await?;
+    let credit = credit_after(stage, "credit up to the repeat", Mark::START, |credit| credit.highest_sequence == 3).await?;
+    ensure!(credit.free == slots - 3, "{} slots are free after a repeat, which takes none", credit.free);
+    success(&stage.reply(&large).await?)?;
+    let mark = stage.mark();
+    let credit = stage.beat("after the reply", mark, |_| true).await?.credit.context("the beat has no credit")?;
+    ensure!(credit.free == slots - 1, "{} slots are free; both slots of the large attempt came free", credit.free);
+    Ok(())
+}
+
+async fn an_attempt_of_a_coordinator_without_costs_takes_one_slot(stage: &mut Stage) -> Result<()> {
+    stage.join().await?;
+    let request = heavy(stage, 0, 20_000);
+    stage.send([&request]).await?;
+    let credit = credit_after(stage, "credit up to sequence 1", Mark::START, |credit| credit.highest_sequence == 1).await?;
+    ensure!(credit.free == stage.setup.slots - 1, "{} slots are free; that coordinator counts each attempt as one", credit.free);
+    Ok(())
+}
+
+async fn a_large_attempt_waits_for_its_slots_and_is_not_overtaken(stage: &mut Stage) -> Result<()> {
+    stage.join().await?;
+    let first = heavy(stage, 3, 500);
+    let large = heavy(stage, stage.setup.slots, 0);
+    let small = stage.request("conformance.sleep", json!({ "ms": 0 }));
+    stage.send([&first, &large, &small]).await?;
+    let credit = credit_after(stage, "credit up to sequence 3", Mark::START, |credit| credit.highest_sequence == 3).await?;
+    ensure!(credit.free == 0, "{} slots are free although two attempts wait", credit.free);
+    for request in [&first, &large, &small] {
+        success(&stage.reply(request).await?)?;
+    }
+    let place = |request: &StepRequest| {
+        let answered = |entry: &&Entry| entry.said.replies().iter().any(|reply| reply.token == request.token);
+        stage.said.since(Mark::START).iter().position(|entry| answered(&entry))
+    };
+    ensure!(place(&first) <= place(&large), "the large attempt ran before its slots were free");
+    ensure!(place(&large) <= place(&small), "the small attempt overtook the large one, which could wait for ever");
+    Ok(())
+}
+
+async fn no_attempt_takes_more_slots_than_the_worker_has(stage: &mut Stage) -> Result<()> {
+    stage.join().await?;
+    let request = heavy(stage, 1_000, 300);
+    stage.send([&request]).await?;
+    let credit = credit_after(stage, "credit up to sequence 1", Mark::START, |credit| credit.highest_sequence == 1).await?;
+    ensure!(credit.free == 0, "{} slots are free beside an attempt that takes all", credit.free);
+    success(&stage.reply(&request).await?)?;
+    stage.still_serves().await
 }

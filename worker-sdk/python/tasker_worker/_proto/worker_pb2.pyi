@@ -47,7 +47,7 @@ REPLY_DISPOSITION_CONFLICTING: ReplyDisposition
 REPLY_DISPOSITION_REFUSED: ReplyDisposition
 
 class Hello(_message.Message):
-    __slots__ = ("session", "system_version", "capabilities", "slots", "sdk", "host", "process_id", "held", "labels")
+    __slots__ = ("session", "system_version", "capabilities", "slots", "sdk", "host", "process_id", "held", "labels", "counts_slot_costs")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +64,7 @@ class Hello(_message.Message):
     PROCESS_ID_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_SLOT_COSTS_FIELD_NUMBER: _ClassVar[int]
     session: str
     system_version: str
     capabilities: _containers.RepeatedCompositeFieldContainer[Capability]
@@ -73,23 +74,26 @@ class Hello(_message.Message):
     process_id: int
     held: _containers.RepeatedCompositeFieldContainer[HeldAttempt]
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, session: _Optional[str] = ..., system_version: _Optional[str] = ..., capabilities: _Optional[_Iterable[_Union[Capability, _Mapping]]] = ..., slots: _Optional[int] = ..., sdk: _Optional[_Union[Sdk, _Mapping]] = ..., host: _Optional[str] = ..., process_id: _Optional[int] = ..., held: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    counts_slot_costs: bool
+    def __init__(self, session: _Optional[str] = ..., system_version: _Optional[str] = ..., capabilities: _Optional[_Iterable[_Union[Capability, _Mapping]]] = ..., slots: _Optional[int] = ..., sdk: _Optional[_Union[Sdk, _Mapping]] = ..., host: _Optional[str] = ..., process_id: _Optional[int] = ..., held: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., counts_slot_costs: bool = ...) -> None: ...
 
 class Capability(_message.Message):
-    __slots__ = ("name", "input_schema", "result_schema", "errors", "description", "timeout_ms")
+    __slots__ = ("name", "input_schema", "result_schema", "errors", "description", "timeout_ms", "slot_cost")
     NAME_FIELD_NUMBER: _ClassVar[int]
     INPUT_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     RESULT_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     ERRORS_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    SLOT_COST_FIELD_NUMBER: _ClassVar[int]
     name: str
     input_schema: str
     result_schema: str
     errors: _containers.RepeatedCompositeFieldContainer[ErrorContract]
     description: str
     timeout_ms: int
-    def __init__(self, name: _Optional[str] = ..., input_schema: _Optional[str] = ..., result_schema: _Optional[str] = ..., errors: _Optional[_Iterable[_Union[ErrorContract, _Mapping]]] = ..., description: _Optional[str] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
+    slot_cost: int
+    def __init__(self, name: _Optional[str] = ..., input_schema: _Optional[str] = ..., result_schema: _Optional[str] = ..., errors: _Optional[_Iterable[_Union[ErrorContract, _Mapping]]] = ..., description: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., slot_cost: _Optional[int] = ...) -> None: ...
 
 class ErrorContract(_message.Message):
     __slots__ = ("code", "details_schema", "description")
@@ -210,7 +214,7 @@ class Rejoin(_message.Message):
     def __init__(self) -> None: ...
 
 class StepRequest(_message.Message):
-    __slots__ = ("sequence", "task_id", "step_name", "attempt", "token", "capability", "input", "dependencies", "idempotency_key", "timeout_ms", "shard", "traceparent", "tracestate", "workflow_name", "workflow_version", "attempts_max")
+    __slots__ = ("sequence", "task_id", "step_name", "attempt", "token", "capability", "input", "dependencies", "idempotency_key", "timeout_ms", "shard", "traceparent", "tracestate", "workflow_name", "workflow_version", "attempts_max", "slot_cost")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     STEP_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -227,6 +231,7 @@ class StepRequest(_message.Message):
     WORKFLOW_NAME_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_VERSION_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_MAX_FIELD_NUMBER: _ClassVar[int]
+    SLOT_COST_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     task_id: str
     step_name: str
@@ -243,7 +248,8 @@ class StepRequest(_message.Message):
     workflow_name: str
     workflow_version: str
     attempts_max: int
-    def __init__(self, sequence: _Optional[int] = ..., task_id: _Optional[str] = ..., step_name: _Optional[str] = ..., attempt: _Optional[int] = ..., token: _Optional[bytes] = ..., capability: _Optional[str] = ..., input: _Optional[bytes] = ..., dependencies: _Optional[bytes] = ..., idempotency_key: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., shard: _Optional[int] = ..., traceparent: _Optional[str] = ..., tracestate: _Optional[str] = ..., workflow_name: _Optional[str] = ..., workflow_version: _Optional[str] = ..., attempts_max: _Optional[int] = ...) -> None: ...
+    slot_cost: int
+    def __init__(self, sequence: _Optional[int] = ..., task_id: _Optional[str] = ..., step_name: _Optional[str] = ..., attempt: _Optional[int] = ..., token: _Optional[bytes] = ..., capability: _Optional[str] = ..., input: _Optional[bytes] = ..., dependencies: _Optional[bytes] = ..., idempotency_key: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., shard: _Optional[int] = ..., traceparent: _Optional[str] = ..., tracestate: _Optional[str] = ..., workflow_name: _Optional[str] = ..., workflow_version: _Optional[str] = ..., attempts_max: _Optional[int] = ..., slot_cost: _Optional[int] = ...) -> None: ...
 
 class ReplyBatch(_message.Message):
     __slots__ = ("session", "replies", "credit")

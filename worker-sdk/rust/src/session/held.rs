@@ -26,7 +26,7 @@ pub(crate) struct Reply {
 }
 
 enum Entry {
-    /// A slot must come free first; the coordinator sent more than it had credit for.
+    /// Slots must come free first; the coordinator sent more than it had credit for.
     Waiting(Arc<Attempt>),
     Running(Arc<Attempt>),
     /// The handler ended; its reply is not acknowledged yet.
@@ -41,7 +41,7 @@ enum Entry {
 /// What to do with a step request.
 pub(crate) enum Admission {
     Start(Arc<Attempt>),
-    /// It runs when a slot comes free.
+    /// It runs when enough slots come free.
     Waits,
     /// A repeat: it runs, or waits to run, already.
     Held,
@@ -65,6 +65,7 @@ pub(crate) struct Held {
     entries: HashMap<Token, Entry>,
     queue: VecDeque<Token>,
     slots: usize,
+    /// Slots that running attempts take, and that waiting ones will take.
     running: usize,
     waiting: usize,
     unacknowledged: usize,
@@ -119,33 +120,42 @@ impl Held {
             return Admission::Full;
         }
         let attempt = Arc::new(attempt());
-        if self.running < self.slots {
-            self.running += 1;
+        let cost = self.cost(&attempt);
+        // Whoever waits goes first: a large attempt would wait for ever behind small ones that pass it.
+        if self.queue.is_empty() && self.running + cost <= self.slots {
+            self.running += cost;
             self.entries.insert(token, Entry::Running(Arc::clone(&attempt)));
             Admission::Start(attempt)
         } else {
-            self.waiting += 1;
+            self.waiting += cost;
             self.queue.push_back(token);
             self.entries.insert(token, Entry::Waiting(attempt));
             Admission::Waits
         }
     }
 
+    /// How many slots an attempt takes: as its request says, which old coordinators do not, and never more than there are.
+    fn cost(&self, attempt: &Attempt) -> usize {
+        usize::try_from(attempt.request.slot_cost).unwrap_or(usize::MAX).clamp(1, self.slots)
+    }
+
     /// Keeps the reply of an attempt until it is acknowledged. Returns what to
-    /// start in the slot that came free. False as the first part: the attempt
+    /// start in the slots that came free. False as the first part: the attempt
     /// had been answered in its handler's place, and this reply must not leave.
-    pub fn finish(&mut self, token: &Token, reply: Bytes, now: Instant) -> (bool, Option<Arc<Attempt>>) {
-        let Some(entry) = self.entries.get_mut(token) else { return (false, None) };
+    pub fn finish(&mut self, token: &Token, reply: Bytes, now: Instant) -> (bool, Vec<Arc<Attempt>>) {
+        let slots = self.slots;
+        let cost = |attempt: &Attempt| usize::try_from(attempt.request.slot_cost).unwrap_or(usize::MAX).clamp(1, slots);
+        let Some(entry) = self.entries.get_mut(token) else { return (false, Vec::new()) };
         let attempt = match entry {
             Entry::Running(attempt) => {
-                self.running -= 1;
+                self.running -= cost(attempt);
                 Arc::clone(attempt)
             }
             Entry::Waiting(attempt) => {
-                self.waiting -= 1;
+                self.waiting -= cost(attempt);
                 Arc::clone(attempt)
             }
-            Entry::Finished { .. } => return (false, None),
+            Entry::Finished { .. } => return (false, Vec::new()),
         };
         *entry = Entry::Finished { attempt, reply, due: now + self.resend, wait: self.resend };
         self.unacknowledged += 1;
@@ -225,20 +235,28 @@ impl Held {
         self.entries.is_empty()
     }
 
-    fn start_next(&mut self) -> Option<Arc<Attempt>> {
-        while self.running < self.slots {
-            let token = self.queue.pop_front()?;
-            if let Some(entry) = self.entries.get_mut(&token)
-                && let Entry::Waiting(attempt) = entry
-            {
-                let attempt = Arc::clone(attempt);
-                *entry = Entry::Running(Arc::clone(&attempt));
-                self.waiting -= 1;
-                self.running += 1;
-                return Some(attempt);
+    /// Starts those that wait and fit, in their order; one that does not fit holds up those behind it.
+    fn start_next(&mut self) -> Vec<Arc<Attempt>> {
+        let mut started = Vec::new();
+        while let Some(token) = self.queue.front().copied() {
+            let waiting = match self.entries.get(&token) {
+                Some(Entry::Waiting(attempt)) => Some(Arc::clone(attempt)),
+                // Withdrawn, and perhaps acknowledged.
+                Some(Entry::Running(_) | Entry::Finished { .. }) | None => None,
+            };
+            if let Some(attempt) = waiting {
+                let cost = self.cost(&attempt);
+                if self.running + cost > self.slots {
+                    break;
+                }
+                self.waiting -= cost;
+                self.running += cost;
+                self.entries.insert(token, Entry::Running(Arc::clone(&attempt)));
+                started.push(attempt);
             }
+            self.queue.pop_front();
         }
-        None
+        started
     }
 }
 
@@ -254,7 +272,13 @@ mod tests {
         held.admit(token, || Attempt::new(StepRequest { shard: 3, ..StepRequest::default() }, token, Instant::now()))
     }
 
-    fn finish(held: &mut Held, number: u8) -> (bool, Option<Arc<Attempt>>) {
+    fn admit_large(held: &mut Held, number: u8, slot_cost: u32) -> Admission {
+        let token = [number; 16];
+        held.received(u64::from(number));
+        held.admit(token, || Attempt::new(StepRequest { slot_cost, ..StepRequest::default() }, token, Instant::now()))
+    }
+
+    fn finish(held: &mut Held, number: u8) -> (bool, Vec<Arc<Attempt>>) {
         held.finish(&[number; 16], Bytes::copy_from_slice(&[number]), Instant::now())
     }
 
@@ -267,11 +291,31 @@ mod tests {
         assert!(matches!(admit(&mut held, 3), Admission::Waits));
         assert_eq!((held.credit(false).free, held.credit(false).highest_sequence), (0, 3));
         let (kept, next) = finish(&mut held, 1);
-        assert!(kept && next.is_some_and(|attempt| attempt.token == [3; 16]));
+        assert!(kept && next.iter().map(|attempt| attempt.token).eq([[3; 16]]));
         assert_eq!(held.credit(false).free, 0);
         finish(&mut held, 2);
         assert_eq!(held.credit(false).free, 1, "an unacknowledged reply occupies no slot");
         assert_eq!(held.credit(true).free, 0, "a draining worker takes nothing");
+    }
+
+    #[test]
+    fn an_attempt_takes_as_many_slots_as_its_request_says() {
+        let mut held = Held::new(4);
+        assert!(matches!(admit_large(&mut held, 1, 3), Admission::Start(_)));
+        assert_eq!(held.credit(false).free, 1);
+        assert!(matches!(admit_large(&mut held, 2, 3), Admission::Waits));
+        assert_eq!(held.credit(false).free, 0, "more is asked than fits");
+        assert!(matches!(admit(&mut held, 3), Admission::Waits), "nobody passes the one that waits");
+        let (_, next) = finish(&mut held, 1);
+        assert!(next.iter().map(|attempt| attempt.token).eq([[2; 16], [3; 16]]), "both fit in the slots that came free");
+        assert_eq!(held.credit(false).free, 0);
+        finish(&mut held, 2);
+        assert_eq!(held.credit(false).free, 3);
+        assert!(matches!(admit_large(&mut held, 4, 99), Admission::Waits));
+        finish(&mut held, 3);
+        assert_eq!(held.credit(false).free, 0, "larger than the worker takes all of it");
+        finish(&mut held, 4);
+        assert_eq!(held.credit(false).free, 4);
     }
 
     #[test]
@@ -328,7 +372,7 @@ mod tests {
         assert!(matches!(held.cancel(&[2; 16], StopReason::Coordinator), Cancellation::Withdrawn(_)));
         finish(&mut held, 2);
         let (_, next) = finish(&mut held, 1);
-        assert!(next.is_none());
+        assert!(next.is_empty());
         assert_eq!(held.credit(false).free, 1);
         assert!(matches!(held.cancel(&[9; 16], StopReason::Coordinator), Cancellation::Nothing));
     }

@@ -148,9 +148,7 @@ impl Session {
                 self.arm_resend(now);
             }
         }
-        if let Some(next) = next {
-            self.start(next);
-        }
+        next.into_iter().for_each(|next| self.start(next));
     }
 
     /// Replies where no handler will.
