@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod coordinator;
+pub mod exposition;
 pub mod faults;
 pub mod house;
 pub mod nats;

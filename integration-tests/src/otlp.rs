@@ -1,4 +1,4 @@
-//! A receiver of traces over OTLP/HTTP, as protobuf or as JSON, and what a trace must be like.
+//! A receiver of traces and metrics over OTLP/HTTP, as protobuf or as JSON, and what a trace must be like.
 
 use crate::until::until;
 use anyhow::{Context, Result, ensure};
@@ -7,8 +7,10 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::post;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -47,11 +49,18 @@ pub struct Received {
     pub attributes: BTreeMap<String, Value>,
 }
 
+/// One series of the newest push: its name (of a histogram: with `_count`), its attributes, its value.
+type Series = (String, BTreeMap<String, Value>, f64);
+
+/// The newest push: who made it, and its series.
+type Pushed = Arc<Mutex<Option<(BTreeMap<String, Value>, Vec<Series>)>>>;
+
 type Spans = Arc<Mutex<Vec<Received>>>;
 
 /// A receiver on a free port, for as long as this value lives.
 pub struct Receiver {
     spans: Spans,
+    pushed: Pushed,
     endpoint: String,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -71,18 +80,33 @@ impl Receiver {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let spans = Spans::default();
-        let routes =
-            Router::new().route("/v1/traces", post(receive)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(spans.clone());
+        let pushed = Pushed::default();
+        let traces = Router::new().route("/v1/traces", post(receive)).with_state(spans.clone());
+        let metrics = Router::new().route("/v1/metrics", post(receive_metrics)).with_state(pushed.clone());
+        let routes = traces.merge(metrics).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
         let serving = tokio::spawn(async move {
             // It ends when it is aborted; an error before that shows as missing spans.
             let _ = axum::serve(listener, routes).await;
         });
-        Ok(Self { spans, endpoint, serving })
+        Ok(Self { spans, pushed, endpoint, serving })
     }
 
     /// What exporters are told.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// In the newest push, the sum of the series with this name and these attributes, whatever others they have; none if there is no such series.
+    pub fn pushed(&self, name: &str, attributes: &[(&str, &str)]) -> Option<f64> {
+        let pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |has: &BTreeMap<String, Value>| attributes.iter().all(|(key, value)| has.get(*key) == Some(&json!(value)));
+        let (_, series) = pushed.as_ref()?;
+        series.iter().filter(|(found, has, _)| found == name && fits(has)).map(|(_, _, value)| *value).reduce(|sum, value| sum + value)
+    }
+
+    /// The attributes of whoever pushed metrics last.
+    pub fn pushed_by(&self) -> Option<BTreeMap<String, Value>> {
+        self.pushed.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(about, _)| about.clone())
     }
 
     /// The spans of one trace, each once: a span that was sent again must be the same.
@@ -185,6 +209,37 @@ async fn receive(
         kept.extend(resource.scope_spans.into_iter().flat_map(|scope| scope.spans).map(|span| read(&service, span)));
     }
     (StatusCode::OK, [(header::CONTENT_TYPE, answer_type)], empty)
+}
+
+async fn receive_metrics(State(pushed): State<Pushed>, body: Bytes) -> StatusCode {
+    let Ok(request) = ExportMetricsServiceRequest::decode(body) else { return StatusCode::BAD_REQUEST };
+    let (mut about, mut series) = (BTreeMap::new(), Vec::new());
+    for resource in request.resource_metrics {
+        about = resource.resource.map(|resource| attributes(&resource.attributes)).unwrap_or_default();
+        for metric in resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
+            let numbers = match metric.data {
+                Some(Data::Sum(sum)) => sum.data_points,
+                Some(Data::Gauge(gauge)) => gauge.data_points,
+                Some(Data::Histogram(histogram)) => {
+                    let counts = histogram.data_points.iter().map(|point| (attributes(&point.attributes), point.count as f64));
+                    series.extend(counts.map(|(attributes, count)| (format!("{}_count", metric.name), attributes, count)));
+                    continue;
+                }
+                _ => continue,
+            };
+            series.extend(numbers.iter().map(|point| (metric.name.clone(), attributes(&point.attributes), number(point.value.as_ref()))));
+        }
+    }
+    *pushed.lock().unwrap_or_else(PoisonError::into_inner) = Some((about, series));
+    StatusCode::OK
+}
+
+fn number(value: Option<&number_data_point::Value>) -> f64 {
+    match value {
+        Some(number_data_point::Value::AsDouble(number)) => *number,
+        Some(number_data_point::Value::AsInt(number)) => *number as f64,
+        None => f64::NAN,
+    }
 }
 
 fn read(service: &str, span: Span) -> Received {

@@ -53,9 +53,13 @@ async fn breaker_in(api: &Api, state: &str) -> Result<Value> {
     .await
 }
 
+/// Whether the page shows a line, or does so soon: it may be a second old.
 async fn metric(api: &Api, line: &str) -> Result<bool> {
-    let page = api.get("/metrics").await?.ok()?;
-    Ok(page.as_str().is_some_and(|page| page.lines().any(|found| found == line)))
+    let shown = until_true(line, SOON, async || {
+        let page = api.get("/metrics").await?.ok()?;
+        Ok(page.as_str().is_some_and(|page| page.lines().any(|found| found == line)))
+    });
+    Ok(shown.await.is_ok())
 }
 
 /// Why a step of a task waits, in words.
