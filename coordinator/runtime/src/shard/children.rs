@@ -125,7 +125,7 @@ impl Shard {
             }
         })?;
         self.last_task = child;
-        self.residents.insert(Resident::new(task, 0, entry.lanes.clone()));
+        self.residents.accept(Resident::new(task, 0, entry.lanes.clone()));
         self.counters.children_started += 1;
         // The attempt is there before the child's own effects are carried out: the child may be over at once.
         if let Some(parent) = self.residents.get_mut(id) {

@@ -114,6 +114,13 @@ impl Residents {
         self.finished_bytes += bytes;
     }
 
+    /// Takes in a task that has just been accepted. It counts as active although it may be over already, because its end is still to be noted.
+    pub fn accept(&mut self, resident: Resident) {
+        if self.tasks.insert(resident.task.id, resident).is_none() {
+            self.active += 1;
+        }
+    }
+
     /// Notes that a task is over: it stays for a while.
     pub fn finish(&mut self, id: TaskId) {
         self.active = self.active.saturating_sub(1);

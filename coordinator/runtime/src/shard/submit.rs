@@ -165,7 +165,7 @@ impl Shard {
             Refusal::NoDeadline { workflow, problem } => SubmitError::NoDeadline { workflow, problem },
         })?;
         self.last_task = id;
-        self.residents.insert(Resident::new(task, 0, entry.lanes.clone()));
+        self.residents.accept(Resident::new(task, 0, entry.lanes.clone()));
         self.record(id, decision, None);
         self.settle_pause(id);
         Ok(Submitted { task: id, created: true, trace_id })
