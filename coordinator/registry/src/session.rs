@@ -66,6 +66,8 @@ pub struct Session {
     credit: Credit,
     /// When that credit was given.
     credited_at: Duration,
+    /// When a request was last sent to it.
+    pub sent_at: Duration,
 }
 
 impl Session {
@@ -93,7 +95,21 @@ impl Session {
             last_sequence: 0,
             credit: Credit { free: 0, highest_sequence: 0, expires_in: Duration::ZERO },
             credited_at: now,
+            sent_at: now,
         }
+    }
+
+    /// The credit as it is to be understood now. Whatever was sent longer ago than `patience` has arrived or is lost; a worker that counts
+    /// otherwise, because the last requests were lost and nobody asks for them any more, or because a welcome came late or twice, would starve.
+    /// `open_after` says how many attempts that were sent with a higher sequence are still open: they may have waited for their commit.
+    pub fn counted(&self, credit: Credit, now: Duration, patience: Duration, open_after: impl FnOnce(u64) -> u64) -> Credit {
+        let said = credit.highest_sequence;
+        if said == self.last_sequence || now.saturating_sub(self.sent_at) <= patience {
+            return credit;
+        }
+        // A count from an earlier life of the session says nothing about this one.
+        let open = open_after(if said > self.last_sequence { 0 } else { said });
+        Credit { highest_sequence: self.last_sequence.saturating_sub(open), ..credit }
     }
 
     /// Takes a grant of credit. A grant that claims requests which were never sent is not believed, and one that knows of fewer requests than
@@ -284,6 +300,24 @@ mod tests {
         assert_eq!(session.available(Duration::ZERO, LEASE), 0);
         session.grant(credit(1_000_000, 0), Duration::ZERO);
         assert_eq!(session.available(Duration::ZERO, LEASE), 8);
+    }
+
+    #[test]
+    fn requests_that_were_lost_and_closed_do_not_cost_their_slots_for_ever() {
+        let (mut session, patience) = (session(), Duration::from_millis(1_500));
+        session.grant(credit(2, 0), Duration::ZERO);
+        session.next_sequence(1);
+        session.next_sequence(1);
+        session.sent_at = Duration::from_secs(1);
+        let mut takes = |said: Credit, second: u64, open: u64| {
+            let now = Duration::from_secs(second);
+            session.grant(session.counted(said, now, patience, |_| open), now);
+            session.available(now, LEASE)
+        };
+        assert_eq!(takes(credit(2, 0), 2, 0), 0, "they may still be on their way");
+        assert_eq!(takes(credit(2, 0), 3, 2), 0, "they are still to be sent again");
+        assert_eq!(takes(credit(2, 0), 4, 0), 2);
+        assert_eq!(takes(credit(1, 9), 5, 0), 1, "a request of the session's earlier life came late");
     }
 
     #[test]

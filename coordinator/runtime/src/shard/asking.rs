@@ -23,6 +23,7 @@ impl Shard {
         let Some(worker) = self.registry.session_mut(session) else { return };
         let slot_cost = worker.cost(&call.capability, declared);
         let sequence = worker.next_sequence(slot_cost);
+        worker.sent_at = uptime;
         let definition = task.definition(step);
         let request = StepRequest {
             sequence,

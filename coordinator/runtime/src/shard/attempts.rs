@@ -84,6 +84,12 @@ impl Attempts {
         tokens.filter_map(|token| Some((*token, self.open.get(token)?.clone()))).collect()
     }
 
+    /// How many of the attempts that a session carries were sent with a higher sequence than this.
+    pub fn sent_after(&self, session: &SessionKey, sequence: u64) -> u64 {
+        let carried = self.by_session.get(session).into_iter().flatten().filter_map(|token| self.open.get(token));
+        carried.filter(|open| matches!(open.carrier, Carrier::Session(_, sent) if sent > sequence)).count() as u64
+    }
+
     pub fn count_of(&self, session: &SessionKey) -> usize {
         self.by_session.get(session).map_or(0, BTreeSet::len)
     }

@@ -79,10 +79,16 @@ impl Shard {
         }
     }
 
+    /// After how long something that was sent has arrived or is lost.
+    fn patience(&self) -> std::time::Duration {
+        self.settings.heartbeat.mul_f32(1.5)
+    }
+
     fn grant(&mut self, key: &SessionKey, credit: Option<Credit>) {
-        let uptime = self.uptime();
+        let (uptime, patience) = (self.uptime(), self.patience());
         if let (Some(credit), Some(session)) = (credit, self.registry.session_mut(key)) {
-            session.grant(credit, uptime);
+            let open_after = |sequence| self.attempts.sent_after(key, sequence);
+            session.grant(session.counted(credit, uptime, patience, open_after), uptime);
         }
     }
 
@@ -166,7 +172,7 @@ impl Shard {
         if !self.hear(key) {
             return;
         }
-        let (uptime, patience) = (self.uptime(), self.settings.heartbeat.mul_f32(1.5));
+        let (uptime, patience) = (self.uptime(), self.patience());
         if let Some(session) = self.registry.session_mut(key) {
             session.state = beat.state;
         }
