@@ -60,6 +60,12 @@ const TABLE: &[Room] = &[
             "tasker-cli",
         ],
     },
+    // Plays whole clusters; nothing that ships uses it.
+    Room {
+        name: "tasker-simulation",
+        floor: 3,
+        uses: &["tasker-engine", "tasker-manifest", "tasker-registry", "tasker-proto", "tasker-wire", "tasker-runtime"],
+    },
     // The worker SDK stands beside the house; all it shares with it is the wire.
     Room { name: "tasker-worker", floor: 0, uses: &["tasker-proto"] },
     Room { name: "tasker-conformance", floor: 0, uses: &["tasker-proto"] },
