@@ -2,7 +2,7 @@
 
 PARTS := $(shell deploy/check --list)
 
-.PHONY: help demo test setup conformance features bench bench-compare performance faults clean $(PARTS:%=test-%)
+.PHONY: help demo test setup conformance features simulate guards bench bench-compare performance faults clean $(PARTS:%=test-%)
 
 help:
 	@echo 'make demo            real orders through three systems in three languages (KEEP=1 leaves it running)'
@@ -10,6 +10,8 @@ help:
 	@echo 'make faults          kills, full disks, power cuts, broken networks: docs/reliability.md; ROWS=disk chooses'
 	@echo 'make conformance     the three SDKs against the suite that decides what an SDK does'
 	@echo 'make features        writes the feature table of README.md from the conformance reports'
+	@echo 'make simulate        100,000 simulated clusters, a seed each; one: deploy/simulate --seed N --verbose'
+	@echo 'make guards          takes every guard away in turn: each must turn something red'
 	@echo 'make bench           what this machine can do, with a release build'
 	@echo 'make bench-compare   instructions of the hot paths against the recorded baseline'
 	@echo 'make performance     every row of the table in docs/performance.md, one after the other'
@@ -41,6 +43,12 @@ conformance:
 
 features: conformance
 	@.venv/bin/python deploy/features.py write .tasker/conformance README.md
+
+simulate:
+	@deploy/simulate --seeds 100000
+
+guards:
+	@deploy/guards
 
 bench:
 	cargo build --locked --release --bin tasker

@@ -119,7 +119,8 @@ impl Disk {
 
     pub fn recovery(&self) -> Recovery {
         let tables = self.lock();
-        let active = tables.heads.iter().filter(|(_, head)| !head.over).map(|(id, head)| (*id, head.last)).collect();
+        let mut active: Vec<_> = tables.heads.iter().filter(|(_, head)| !head.over).map(|(id, head)| (*id, head.last)).collect();
+        active.sort_by_key(|(id, _)| tables.tasks.get(id).is_some_and(|row| !row.waiting.is_empty()));
         let unprojected =
             |id: &TaskId, head: &Head| tables.tasks.get(id).is_none_or(|row| !row.status.is_terminal() || row.last < head.last);
         let finished = tables.heads.iter().filter(|(id, head)| head.over && unprojected(id, head));
@@ -127,6 +128,7 @@ impl Disk {
         workflows.sort_by(|a, b| (a.applied_at, &a.name, &a.version).cmp(&(b.applied_at, &b.name, &b.version)));
         Recovery {
             last: tables.journal.len() as Sequence,
+            projected_to: tables.projected_to,
             last_task: tables.heads.keys().next_back().copied(),
             active,
             finished_unprojected: finished.map(|(id, head)| (*id, head.last)).collect(),

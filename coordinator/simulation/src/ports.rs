@@ -215,6 +215,16 @@ impl Store for DiskPort {
         })
     }
 
+    fn histories<'s>(&'s self, heads: &'s [(TaskId, Sequence)]) -> BoxFuture<'s, Result<Vec<History>, ReadError>> {
+        Box::pin(async {
+            self.0.reach().await?;
+            // Never all of many, so that whoever asks has to ask again.
+            let most = self.0.dice(|dice| dice.between(1, 8)) as usize;
+            let histories = heads.iter().take(most).map(|(id, last)| self.0.cluster.disk.history(*id, Some(*last)));
+            histories.filter_map(Result::transpose).collect()
+        })
+    }
+
     fn find_key<'s>(&'s self, namespace: &'s Namespace, key: &'s str) -> BoxFuture<'s, Result<Option<KeyUse>, ReadError>> {
         Box::pin(async {
             self.0.reach().await?;
