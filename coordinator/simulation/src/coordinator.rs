@@ -4,16 +4,18 @@ use crate::cluster::Cluster;
 use crate::dice::Dice;
 use crate::disk::LEASE;
 use crate::fault::Fault;
-use crate::ports::{BusPort, DiskPort, MachineClock, NoEgress, Process, Tokens};
+use crate::ports::{BusPort, MachineClock, NoEgress, OneShard, Process, Tokens};
+use crate::promises::tenant;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tasker_engine::Timestamp;
 use tasker_runtime::operations::Operations;
+use tasker_runtime::port::bus::Inbound;
 use tasker_runtime::port::store::CommitError;
 use tasker_runtime::port::surroundings::Surroundings;
 use tasker_runtime::trace::SpanSink;
-use tasker_runtime::{INBOX_MAX, Running, Settings};
+use tasker_runtime::{Doors, Hosted, Installation, Settings};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
@@ -21,6 +23,8 @@ use tokio::time::{Instant, sleep};
 const EPOCH_MILLIS: i64 = 1_800_000_000_000;
 /// How often something that stands still looks whether it may go on.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Messages that a process may be behind.
+const INBOX_MAX: usize = 8_192;
 /// How often an owner says that it is there.
 const RENEW_EVERY: Duration = Duration::from_millis(700);
 
@@ -140,6 +144,8 @@ pub async fn run(cluster: Arc<Cluster>, slot: Arc<Slot>, mut dice: Dice) {
 async fn serve(cluster: &Arc<Cluster>, process: &Arc<Process>, dice: &mut Dice) {
     let slot = &process.slot;
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
+    let doors = Doors::new(1);
+    let brought = tokio::spawn(bring(messages, doors.clone()));
     let settings = Settings {
         name: format!("coordinator-{}", slot.number),
         active_tasks_max: cluster.active_max,
@@ -149,9 +155,9 @@ async fn serve(cluster: &Arc<Cluster>, process: &Arc<Process>, dice: &mut Dice) 
     let surroundings = Surroundings { clock: Arc::new(MachineClock(slot.clone())), chance: Arc::new(Tokens(Mutex::new(dice.fork()))) };
     let bus = Arc::new(BusPort { process: process.clone(), inbox: inbox.clone() });
     let egress = Arc::new(NoEgress(inbox.clone()));
-    let store = Arc::new(DiskPort(process.clone()));
-    let started = tasker_runtime::start(settings, store, bus, egress, messages, SpanSink::default(), surroundings).await;
-    let Running { operations, mut ended, .. } = match started {
+    let shards = Arc::new(OneShard(process.clone()));
+    let installation = Installation { settings, shards, doors, bus, egress, spans: SpanSink::default(), surroundings, url: None };
+    let Hosted { operations, mut ended } = match tasker_runtime::host(installation).await {
         Ok(running) => running,
         Err(error) => {
             if !slot.is_cut_off() && !cluster.is_down() {
@@ -162,7 +168,7 @@ async fn serve(cluster: &Arc<Cluster>, process: &Arc<Process>, dice: &mut Dice) 
                     )
                 });
             }
-            return;
+            return brought.abort();
         }
     };
     cluster.network.add_coordinator(slot.clone(), inbox);
@@ -175,12 +181,25 @@ async fn serve(cluster: &Arc<Cluster>, process: &Arc<Process>, dice: &mut Dice) 
         outcome = &mut ended => Some(outcome),
         () = &mut renewals => None,
     };
+    // A killed process says nothing from now on; what its loop had handed to the database may still be written.
+    process.alive.store(false, Ordering::Relaxed);
+    brought.abort();
     match outcome {
         None => ended.abort(),
         Some(Ok(Ok(()))) => {}
         Some(Ok(Err(CommitError::Fenced { .. }))) => cluster.judge(|judge| judge.note("fenced", &[])),
         Some(Ok(Err(CommitError::Unknown(_) | CommitError::Full { .. }))) => {}
         Some(Err(panicked)) => cluster.judge(|judge| judge.violated("panic", panicked.to_string())),
+    }
+}
+
+/// Hands on what the bus brings.
+async fn bring(mut messages: mpsc::Receiver<Inbound>, doors: Doors) {
+    while let Some(message) = messages.recv().await {
+        match message {
+            Inbound::Reconnected => doors.deliver_reconnected().await,
+            message => doors.deliver(&tenant(), message).await,
+        }
     }
 }
 

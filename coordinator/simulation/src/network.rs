@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tasker_engine::SessionId;
-use tasker_runtime::port::bus::{Inbound, Inbox};
+use tasker_runtime::port::bus::Inbound;
 use tasker_wire::worker::{Kind, Subjects, decode};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ pub enum ToWorkerPort {
 
 struct CoordinatorPort {
     slot: Arc<Slot>,
-    inbox: Inbox,
+    inbox: mpsc::Sender<Inbound>,
     /// What arrived while the machine was paused.
     held: Vec<Inbound>,
 }
@@ -76,7 +76,7 @@ impl Network {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn add_coordinator(&self, slot: Arc<Slot>, inbox: Inbox) {
+    pub fn add_coordinator(&self, slot: Arc<Slot>, inbox: mpsc::Sender<Inbound>) {
         let number = slot.number;
         self.lock().coordinators.insert(number, CoordinatorPort { slot, inbox, held: Vec::new() });
     }

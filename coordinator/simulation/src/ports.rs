@@ -12,11 +12,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tasker_engine::{Namespace, SystemName, TaskId, Timestamp};
-use tasker_runtime::port::bus::{Answer, Bus, Call, CallOutcome, Inbound, Inbox, ToWorker};
+use tasker_engine::{Namespace, ShardId, SystemName, TaskId, Timestamp};
+use tasker_runtime::port::bus::{Answer, Bus, Call, CallOutcome, Inbound, ToWorker};
 use tasker_runtime::port::egress::{CallbackRefusal, Egress, Health, HttpAnswer, HttpCall, HttpOutcome, ProbeTarget};
+use tasker_runtime::port::shards::{Claim, CoordinatorId, Lease, Peer, Shards, Standing};
 use tasker_runtime::port::store::{Batch, CommitError, History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, Store, TaskRow};
 use tasker_runtime::port::surroundings::{Chance, Clock};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 /// Faults of single commits, in a thousand each.
@@ -85,6 +87,10 @@ impl Process {
     }
 
     async fn commit_now(&self, batch: Batch) -> Result<(), CommitError> {
+        if !self.alive.load(Ordering::Relaxed) {
+            // What is left of a killed process does nothing any more.
+            return Err(unknown("killed"));
+        }
         if self.failed.load(Ordering::Relaxed) {
             self.cluster.judge(|judge| judge.violated("P3", "a commit follows one that failed".into()));
         }
@@ -253,10 +259,6 @@ impl Store for DiskPort {
         })
     }
 
-    fn callback_secret(&self) -> BoxFuture<'_, Result<[u8; 32], ReadError>> {
-        Box::pin(async { Ok([7; 32]) })
-    }
-
     fn probe(&self) -> BoxFuture<'_, Result<(), ReadError>> {
         Box::pin(async { self.0.reach().await })
     }
@@ -266,19 +268,69 @@ impl Store for DiskPort {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async { self.0.cluster.disk.give_lease_back(self.0.epoch) })
+        Box::pin(async {
+            if self.0.alive.load(Ordering::Relaxed) {
+                self.0.cluster.disk.give_lease_back(self.0.epoch);
+            }
+        })
+    }
+}
+
+/// The ledger of the one shard, which the machine has taken before its process starts.
+pub struct OneShard(pub Arc<Process>);
+
+impl OneShard {
+    fn standing(&self) -> Standing {
+        let me = Peer { id: self.me(), name: format!("coordinator-{}", self.0.slot.number), url: None };
+        Standing { coordinators: vec![me], leases: vec![Lease { shard: ShardId::default(), epoch: self.0.epoch, owner: None }] }
+    }
+}
+
+impl Shards for OneShard {
+    fn me(&self) -> CoordinatorId {
+        CoordinatorId(self.0.epoch)
+    }
+
+    fn count(&self) -> u8 {
+        1
+    }
+
+    fn beat<'s>(&'s self, _: Option<&'s str>) -> BoxFuture<'s, Result<Standing, ReadError>> {
+        Box::pin(async { Ok(self.standing()) })
+    }
+
+    fn claim(&self, _: ShardId) -> BoxFuture<'_, Result<Option<Claim>, ReadError>> {
+        Box::pin(async {
+            let store: Arc<dyn Store> = Arc::new(DiskPort(self.0.clone()));
+            Ok(Some(Claim { epoch: self.0.epoch, store }))
+        })
+    }
+
+    fn leave(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn callback_secret(&self) -> BoxFuture<'_, Result<[u8; 32], ReadError>> {
+        Box::pin(async { Ok([7; 32]) })
+    }
+
+    fn describe(&self) -> String {
+        "simulated".into()
     }
 }
 
 /// The bus of one process.
 pub struct BusPort {
     pub process: Arc<Process>,
-    pub inbox: Inbox,
+    pub inbox: mpsc::Sender<Inbound>,
 }
 
 impl Bus for BusPort {
     fn send(&self, messages: Vec<ToWorker>) {
         let cluster = &self.process.cluster;
+        if !self.process.alive.load(Ordering::Relaxed) {
+            return;
+        }
         for message in messages {
             cluster.judge(|judge| judge.leaving(self.process.epoch, &message));
             let session = message.session.clone();
@@ -287,6 +339,10 @@ impl Bus for BusPort {
             }
         }
     }
+
+    fn serve(&self, _: ShardId) {}
+
+    fn leave(&self, _: ShardId) {}
 
     fn call(&self, call: Call) {
         let inbox = self.inbox.clone();
@@ -314,7 +370,7 @@ impl Bus for BusPort {
 }
 
 /// Nobody is reached over HTTP.
-pub struct NoEgress(pub Inbox);
+pub struct NoEgress(pub mpsc::Sender<Inbound>);
 
 impl Egress for NoEgress {
     fn call(&self, call: HttpCall) {
@@ -329,7 +385,11 @@ impl Egress for NoEgress {
         Err(CallbackRefusal::TokenInvalid)
     }
 
-    fn watch(&self, _: Vec<ProbeTarget>) {}
+    fn task_of_callback(&self, _: &str) -> Option<TaskId> {
+        None
+    }
+
+    fn watch(&self, _: ShardId, _: Vec<ProbeTarget>) {}
 
     fn health(&self, _: &Namespace, _: &SystemName) -> Health {
         Health::UNKNOWN
