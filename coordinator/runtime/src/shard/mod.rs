@@ -224,15 +224,17 @@ impl Shard {
             // Without space, changes are refused and questions answered: neither makes the group larger.
             let answering = roomy || self.full.is_some();
             let due = self.next_timer();
+            // Doors that are closed for good say nothing more; asking them again and again would keep the loop from resting.
+            let ending = self.draining.is_some();
             tokio::select! {
                 biased;
                 outcome = finished(&mut self.in_flight) => self.after_commit(outcome)?,
-                count = inbox.recv_many(&mut messages, INPUTS_PER_TURN), if roomy => {
+                count = inbox.recv_many(&mut messages, INPUTS_PER_TURN), if roomy && !(ending && inbox.is_closed() && inbox.is_empty()) => {
                     if count == 0 { self.begin_drain(Duration::ZERO, None); }
                     (self.counters.received_at, self.counters.inbox) = (self.uptime(), inbox.len());
                     for message in messages.drain(..) { self.take_message(message); }
                 }
-                count = commands.recv_many(&mut requests, INPUTS_PER_TURN), if answering => {
+                count = commands.recv_many(&mut requests, INPUTS_PER_TURN), if answering && !(ending && commands.is_closed() && commands.is_empty()) => {
                     if count == 0 { self.begin_drain(Duration::ZERO, None); }
                     for request in requests.drain(..) { self.take_command(request); }
                 }
