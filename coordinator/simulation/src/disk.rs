@@ -4,6 +4,7 @@
 //! so it is a second opinion on what the real stores do.
 
 use crate::judge::Judge;
+use crate::letters::Letters;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,6 +47,7 @@ struct Tables {
     capabilities: BTreeMap<(Namespace, String, String), CapabilityRow>,
     events: BTreeMap<i64, KeptEvent>,
     pauses: BTreeMap<(Namespace, String), WorkflowPause>,
+    letters: Letters,
 }
 
 /// Why a batch was not written.
@@ -137,6 +139,7 @@ impl Disk {
             systems: tables.systems.values().cloned().collect(),
             capabilities: tables.capabilities.values().cloned().collect(),
             events: tables.events.values().cloned().collect(),
+            open_letters: tables.letters.open(),
             workflow_pauses: tables.pauses.values().cloned().collect(),
         }
     }
@@ -172,6 +175,11 @@ impl Disk {
 
     pub fn task_row(&self, task: TaskId) -> Option<TaskRow> {
         self.lock().tasks.get(&task).cloned()
+    }
+
+    /// Asks the dead letters.
+    pub(crate) fn letters<T>(&self, ask: impl FnOnce(&Letters) -> T) -> T {
+        ask(&self.lock().letters)
     }
 
     pub fn search(&self, search: &Search) -> Vec<TaskRow> {
@@ -224,7 +232,7 @@ impl Tables {
             }
             used.insert(name, key.clone());
         }
-        Ok(())
+        self.letters.check(&batch.letters)
     }
 
     fn apply(&mut self, batch: &Batch) {
@@ -260,6 +268,7 @@ impl Tables {
         let capability = |row: &CapabilityRow| (row.namespace.clone(), row.system.to_string(), row.name.to_string());
         self.capabilities.extend(batch.capabilities.iter().map(|row| (capability(row), row.clone())));
         self.events.extend(batch.events_kept.iter().map(|event| (event.number, event.clone())));
+        self.letters.apply(&batch.letters);
         for number in &batch.events_gone {
             self.events.remove(number);
         }

@@ -15,6 +15,7 @@ mod dice;
 mod disk;
 mod fault;
 mod judge;
+mod letters;
 mod manifests;
 mod network;
 mod ports;

@@ -16,7 +16,10 @@ use tasker_engine::{Namespace, ShardId, SystemName, TaskId, Timestamp};
 use tasker_runtime::port::bus::{Answer, Bus, Call, CallOutcome, Inbound, ToWorker};
 use tasker_runtime::port::egress::{CallbackRefusal, Egress, Health, HttpAnswer, HttpCall, HttpOutcome, ProbeTarget};
 use tasker_runtime::port::shards::{Claim, CoordinatorId, Lease, Peer, Shards, Standing};
-use tasker_runtime::port::store::{Batch, CommitError, History, JournalRow, KeyUse, ReadError, Recovery, Search, Sequence, Store, TaskRow};
+use tasker_runtime::port::store::{
+    Batch, CommitError, DeadLetter, History, JournalRow, KeyUse, LetterFilter, LetterGroups, LetterSearch, MissedLetters, ReadError,
+    Recovery, Search, Sequence, Store, TaskRow,
+};
 use tasker_runtime::port::surroundings::{Chance, Clock};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -256,6 +259,34 @@ impl Store for DiskPort {
         Box::pin(async move {
             self.0.reach().await?;
             self.0.cluster.disk.journal(after, limit)
+        })
+    }
+
+    fn letters<'s>(&'s self, search: &'s LetterSearch) -> BoxFuture<'s, Result<Vec<DeadLetter>, ReadError>> {
+        Box::pin(async {
+            self.0.reach().await?;
+            Ok(self.0.cluster.disk.letters(|letters| letters.page(search)))
+        })
+    }
+
+    fn letter(&self, task: TaskId) -> BoxFuture<'_, Result<Option<DeadLetter>, ReadError>> {
+        Box::pin(async move {
+            self.0.reach().await?;
+            Ok(self.0.cluster.disk.letters(|letters| letters.of(task)))
+        })
+    }
+
+    fn letter_groups<'s>(&'s self, filter: &'s LetterFilter) -> BoxFuture<'s, Result<LetterGroups, ReadError>> {
+        Box::pin(async {
+            self.0.reach().await?;
+            Ok(self.0.cluster.disk.letters(|letters| letters.groups(filter)))
+        })
+    }
+
+    fn letters_missed<'s>(&'s self, namespace: &'s Namespace) -> BoxFuture<'s, Result<Option<MissedLetters>, ReadError>> {
+        Box::pin(async {
+            self.0.reach().await?;
+            Ok(self.0.cluster.disk.letters(|letters| letters.missed(namespace)))
         })
     }
 
