@@ -123,6 +123,12 @@ fn expressions() -> Result<Vec<(String, String)>> {
     Ok(found)
 }
 
+/// Whether it is a room of the house or the workers' library, as programs name them.
+fn is_package(name: &str) -> bool {
+    let room = name.trim_start_matches("tasker_");
+    room == "worker" || repository().join("coordinator").join(room).join("Cargo.toml").exists()
+}
+
 /// Every metric that a page of the documentation names in code, without the suffixes of histograms.
 fn named_in_pages() -> Result<BTreeSet<(String, String)>> {
     let mut found = BTreeSet::new();
@@ -132,7 +138,7 @@ fn named_in_pages() -> Result<BTreeSet<(String, String)>> {
         if path.extension().is_some_and(|extension| extension == "md") {
             let text = std::fs::read_to_string(&path)?;
             for code in text.split('`').skip(1).step_by(2) {
-                let names = asked(code).selected.into_iter().map(|(name, _)| name).filter(|name| !name.ends_with('_'));
+                let names = asked(code).selected.into_iter().map(|(name, _)| name).filter(|name| !name.ends_with('_') && !is_package(name));
                 found.extend(names.map(|name| (path.display().to_string(), name)));
             }
         }

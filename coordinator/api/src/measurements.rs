@@ -36,9 +36,18 @@ impl Measurements {
 
     /// The snapshot, at most a second old. Never fails: what does not answer is missing, and `tasker_runtime_answers` says so.
     pub async fn read(&self) -> Arc<Readings> {
+        self.younger_than(FRESH).await
+    }
+
+    /// A snapshot of this moment, for whoever will not ask again.
+    pub async fn read_now(&self) -> Arc<Readings> {
+        self.younger_than(Duration::ZERO).await
+    }
+
+    async fn younger_than(&self, age: Duration) -> Arc<Readings> {
         let mut last = self.0.last.lock().await;
         if let Some((at, readings)) = &*last
-            && at.elapsed() < FRESH
+            && at.elapsed() < age
         {
             return readings.clone();
         }

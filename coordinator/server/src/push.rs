@@ -58,7 +58,7 @@ async fn run(receiver: Receiver, period: Duration, measurements: Measurements, m
             _ = ticks.tick() => {}
             _ = &mut stopped => last = true,
         }
-        let readings = measurements.read().await;
+        let readings = if last { measurements.read_now().await } else { measurements.read().await };
         match receiver.push(&readings).await {
             Ok(()) if failing => {
                 tracing::info!("metrics are accepted again");
