@@ -8,7 +8,7 @@ use crate::metrics::Metrics;
 use crate::problem::{Code, Problem};
 use crate::request::Ask;
 use crate::{
-    callbacks, capabilities, docs, events, flow, health, letters, listing, outside, people, request, result, stream, submit, tasks,
+    callbacks, capabilities, docs, events, flow, health, letters, listing, outside, people, queues, request, result, stream, submit, tasks,
     workflows,
 };
 use axum::Router;
@@ -188,6 +188,8 @@ fn routes() -> Router<App> {
         .route("/v1/capabilities/{system}/{name}", get(capabilities::show))
         .route("/v1/systems/{name}/drain", post(flow::drain_version))
         .route("/v1/capabilities/{system}/{name}/breaker", post(flow::override_breaker))
+        .route("/v1/queues", get(queues::list))
+        .route("/v1/queues/{system}/{name}", get(queues::show).post(queues::change))
         .route("/v1/workers", get(capabilities::workers))
         .route("/v1/workers/{session}/drain", post(flow::drain_worker))
         .route("/v1/status", get(health::status))

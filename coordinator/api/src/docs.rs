@@ -3,7 +3,9 @@
 use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::request::Ask;
-use crate::{callbacks, capabilities, events, flow, health, letters, listing, outside, people, result, stream, submit, tasks, workflows};
+use crate::{
+    callbacks, capabilities, events, flow, health, letters, listing, outside, people, queues, result, stream, submit, tasks, workflows,
+};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderValue;
@@ -47,6 +49,7 @@ const CONTENT_SECURITY: HeaderValue = HeaderValue::from_static(
         letters::list, letters::groups, letters::show, letters::requeue, letters::discard,
         capabilities::systems, capabilities::system, capabilities::list, capabilities::show, capabilities::workers,
         flow::override_breaker, flow::drain_worker, flow::drain_version,
+        queues::list, queues::show, queues::change,
         health::status, health::live, health::ready, health::metrics,
     ),
 )]

@@ -29,6 +29,7 @@ mod outside;
 mod people;
 pub mod problem;
 mod process;
+mod queues;
 mod raw;
 mod request;
 mod result;

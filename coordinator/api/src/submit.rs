@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::problem::{Code, Place, Problem, ProblemBody};
 use crate::request::Ask;
 use crate::request::body::{self, BATCH_BYTES_MAX, TASK_BYTES_MAX};
-use crate::request::members::{Members, items, step};
+use crate::request::members::{Members, items, step, wrong};
 use crate::request::query::encode;
 use axum::Json;
 use axum::body::Body;
@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tasker_engine::flow::Priority;
 use tasker_engine::{Namespace, Submission, TaskId};
 use tasker_runtime::operations::{Submit, Submitted};
 use tasker_runtime::trace;
@@ -75,6 +76,9 @@ pub(crate) struct TaskBody {
     input: serde_json::Value,
     /// For searching; at most 32, names and values at most 256 bytes each.
     labels: Option<std::collections::BTreeMap<String, String>>,
+    /// How urgent it is, within what the workflow allows; absent: what the workflow says.
+    #[schema(minimum = -100, maximum = 100)]
+    priority: Option<i8>,
 }
 
 /// A task of a batch.
@@ -89,6 +93,9 @@ pub(crate) struct BatchTaskBody {
     input: serde_json::Value,
     /// For searching; at most 32, names and values at most 256 bytes each.
     labels: Option<std::collections::BTreeMap<String, String>>,
+    /// How urgent it is, within what the workflow allows; absent: what the workflow says.
+    #[schema(minimum = -100, maximum = 100)]
+    priority: Option<i8>,
     /// 1 to 255 bytes.
     idempotency_key: Option<String>,
 }
@@ -125,7 +132,7 @@ pub(crate) async fn one(State(app): State<App>, ask: Ask, body: Body) -> Result<
     let traceparent = ask.header("traceparent").ok().flatten().map(str::to_owned);
     let arrived = body::read(&app.body_memory, &ask.headers, body, TASK_BYTES_MAX).await?;
     let members = Members::of_body(&arrived.bytes)?;
-    members.only(&["workflow", "version", "input", "labels"])?;
+    members.only(&["workflow", "version", "input", "labels", "priority"])?;
     let submit = Submit { idempotency_key, traceparent: traceparent.clone(), ..task_of(&members, &arrived.bytes)? };
     let submitted = app.change(app.operations.submit(&query.namespace, submit)).await?;
     Ok(accepted(&app, &query.namespace, submitted, traceparent.as_deref()))
@@ -212,7 +219,7 @@ fn read_batch(body: &Bytes, traceparent: Option<&str>) -> Result<Vec<Result<Subm
     let items = items(members.required("tasks")?, "/tasks", BATCH_TASKS_MAX)?;
     let one = |raw: &RawValue| {
         let members = Members::of(raw, "")?;
-        members.only(&["workflow", "version", "input", "labels", "idempotency_key"])?;
+        members.only(&["workflow", "version", "input", "labels", "priority", "idempotency_key"])?;
         let idempotency_key = members.text("idempotency_key")?.map(|key| key.into_owned());
         if let Some(key) = idempotency_key.as_ref().filter(|key| key.is_empty() || key.len() > Submission::KEY_BYTES_MAX) {
             let message = format!("the key has {} bytes; give 1 to {}", key.len(), Submission::KEY_BYTES_MAX);
@@ -232,8 +239,16 @@ fn task_of(members: &Members<'_>, body: &Bytes) -> Result<Submit, Problem> {
         input: share(body, input.get()),
         labels: members.texts("labels")?,
         idempotency_key: None,
+        priority: priority_of(members)?,
         traceparent: None,
     })
+}
+
+fn priority_of(members: &Members<'_>) -> Result<Option<Priority>, Problem> {
+    let Some(written) = members.raw("priority").map(|raw| raw.get()).filter(|written| *written != "null") else { return Ok(None) };
+    let priority = written.parse().ok().and_then(Priority::new);
+    let refused = || wrong("/priority", format!("expected a whole number from {} to {}", Priority::LOWEST, Priority::HIGHEST));
+    priority.map(Some).ok_or_else(refused)
 }
 
 /// The input's bytes: shared with the body if they are most of it, copied if a small input would keep a large body in memory.

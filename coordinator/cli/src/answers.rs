@@ -3,6 +3,7 @@
 
 mod letters;
 mod people;
+pub(crate) mod queues;
 
 pub(crate) use letters::{DeadLetter, DeadLetterGroups, LettersSettled, SettledLetter};
 pub(crate) use people::{Approval, EventTaken, HeldStep, Item, Items, Signalled, Wait, WorkflowPause};

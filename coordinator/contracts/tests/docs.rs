@@ -48,7 +48,7 @@ fn step(of: &str, kind: StepKind) -> Step {
 }
 
 fn call(of: &str, capability: &str) -> Step {
-    step(of, StepKind::Call(Call { system: name("depot"), capability: name(capability), route: None }))
+    step(of, StepKind::Call(Call { system: name("depot"), capability: name(capability), route: None, limits: None }))
 }
 
 fn template(value: Value) -> Template {
@@ -134,6 +134,7 @@ fn workflow() -> Workflow {
         deadline: None,
         max_parallel: Some(20),
         identity: None,
+        flow: tasker_engine::flow::WorkflowFlow::default(),
         on_failure: vec![StepIndex(7)],
         steps: vec![accept, route, plan, wait, sleep, call("give_back", "parcel.return"), call("split", "parcel.split"), call("tell", "people.tell"), approve],
         places: BTreeMap::new(),

@@ -35,6 +35,7 @@ fn step(number: usize, depends_on: SmallVec<[StepIndex; 4]>) -> Step {
             system: SystemName::new("system").expect("valid"),
             capability: CapabilityName::new("do.it").expect("valid"),
             route: None,
+            limits: None,
         }),
         role: Role::Forward,
         depends_on,
@@ -64,6 +65,7 @@ fn workflow(steps: Vec<Step>) -> Arc<Workflow> {
         deadline: None,
         max_parallel: None,
         identity: None,
+        flow: tasker_engine::flow::WorkflowFlow::default(),
         on_failure: Vec::new(),
         steps,
         places: BTreeMap::new(),
@@ -93,6 +95,8 @@ fn submission(workflow: &Workflow, input: Payload) -> Submission {
         origin: None,
         trace: Trace { trace_id: [1; 16], parent: None, sampled: false },
         parent: None,
+        priority: tasker_engine::flow::Priority::default(),
+        concurrency: None,
     }
 }
 

@@ -188,6 +188,8 @@ pub enum Event {
         /// Whether what was done is undone.
         compensate: bool,
     },
+    /// A queued task's turn has come: its steps begin.
+    TaskAdmitted,
     /// Nothing new starts.
     TaskPaused {
         /// Why, for people.
@@ -299,6 +301,7 @@ impl Event {
             Self::StepHeld { .. } => "step_held",
             Self::StepResolved { .. } => "step_resolved",
             Self::TaskEnding { .. } => "task_ending",
+            Self::TaskAdmitted => "task_admitted",
             Self::TaskPaused { .. } => "task_paused",
             Self::TaskResumed => "task_resumed",
             Self::StepCancelled { .. } => "step_cancelled",
@@ -340,6 +343,7 @@ impl Event {
             | Self::DeadlineSet { .. }
             | Self::SignalReceived { .. }
             | Self::TaskEnding { cause: Cause::Cancelled { .. }, .. }
+            | Self::TaskAdmitted
             | Self::TaskPaused { .. }
             | Self::TaskResumed
             | Self::CancelRequested { .. }

@@ -86,6 +86,7 @@ impl Task {
 
     /// The state right after `task_accepted`, the first event.
     pub(crate) fn accepted(id: TaskId, workflow: Arc<Workflow>, submission: Box<Submission>, at: Timestamp) -> Self {
+        let queued = submission.concurrency.as_ref().is_some_and(|concurrency| concurrency.queued);
         let steps: Vec<StepProgress> = workflow.steps.iter().map(|step| fresh(step.role, step.depends_on.len() as u32)).collect();
         Self {
             id,
@@ -95,6 +96,7 @@ impl Task {
             finished_at: None,
             status: TaskStatus::Running,
             ending: None,
+            queued,
             paused: None,
             paused_for: Duration::ZERO,
             result: None,
@@ -244,8 +246,10 @@ impl Task {
             }
             Event::TaskEnding { cause, compensate } => {
                 self.unpause(at);
+                self.queued = false;
                 self.ending = Some(Ending { cause: cause.clone(), compensate: *compensate, since: at });
             }
+            Event::TaskAdmitted => self.queued = false,
             Event::TaskPaused { reason } => self.paused = Some(Paused { reason: reason.clone(), since: at }),
             Event::TaskResumed => self.unpause(at),
             Event::TaskSucceeded { result } => {
@@ -268,6 +272,7 @@ impl Task {
 
     fn finish(&mut self, status: TaskStatus, at: Timestamp) {
         self.unpause(at);
+        self.queued = false;
         self.status = status;
         self.finished_at = Some(at);
     }

@@ -57,6 +57,13 @@ fn check_counters(task: &Task) -> Seen {
     {
         seen.push(("P22", format!("more than {max} steps are at work")));
     }
+    let begun = |step: &StepIndex| {
+        let state = &task.progress(*step).state;
+        !state.is_terminal() && !matches!(state, StepState::Pending | StepState::Standby)
+    };
+    if task.queued && (task.submission.concurrency.is_none() || task.indexes().any(|step| begun(&step))) {
+        seen.push(("P12", "waits for its turn, but has no concurrency key or has begun".into()));
+    }
     if task.status.is_terminal() && open > 0 {
         seen.push(("P9", format!("the task is {} with {open} open steps", task.status.as_str())));
     }
@@ -131,6 +138,7 @@ fn check_node(task: &Task, step: StepIndex) -> Seen {
     let forward = definition.role == Role::Forward;
     let goes_forward = task.ending.is_none() && !task.status.is_terminal();
     match &progress.state {
+        StepState::Pending if task.queued && goes_forward => {}
         StepState::Pending if forward && goes_forward && readiness(task, step) != Verdict::Wait => {
             seen.push(("P12", "waits for nothing".into()));
         }

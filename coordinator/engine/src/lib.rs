@@ -15,6 +15,7 @@ pub mod duration;
 pub mod event;
 pub mod expression;
 pub mod failure;
+pub mod flow;
 pub mod fold;
 pub mod identity;
 pub mod ids;

@@ -5,6 +5,7 @@
 
 use crate::event::Target;
 use crate::failure::Failure;
+use crate::flow::Priority;
 use crate::ids::{AttemptNumber, AttemptToken, Digest, Namespace, StepIndex, StepLabel, TaskId};
 use crate::payload::Payload;
 use crate::time::Timestamp;
@@ -33,6 +34,19 @@ pub struct Submission {
     pub trace: Trace,
     /// The task and step that run this one as a child, if one does.
     pub parent: Option<Parent>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// The key by which its workflow counts tasks, if it does.
+    pub concurrency: Option<Concurrency>,
+}
+
+/// How a task is counted by its workflow's `concurrency`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concurrency {
+    /// What the workflow's key gives for the task's input.
+    pub key: String,
+    /// Whether there were as many as may be when it was accepted, so that it waits to be admitted.
+    pub queued: bool,
 }
 
 /// The step that started a child task.
@@ -132,6 +146,8 @@ pub struct Task {
     pub status: TaskStatus,
     /// What is done before the task ends otherwise than well; none while it goes forward.
     pub ending: Option<Ending>,
+    /// Whether it waits for its turn among the tasks of the same concurrency key: none of its steps has begun.
+    pub queued: bool,
     /// Since when nothing new starts, and why.
     pub paused: Option<Paused>,
     /// How long it was paused, in all pauses that are over.

@@ -2,6 +2,7 @@
 
 use crate::contract::{Contract, Schema};
 use crate::expression::Expression;
+use crate::flow::{StepLimits, WorkflowFlow};
 use crate::ids::{CapabilityName, Digest, ErrorCode, Namespace, StepIndex, StepName, SystemName, WorkflowName, WorkflowVersion};
 use crate::reaction::{OnError, Reaction};
 use crate::retry::RetryPolicy;
@@ -35,6 +36,8 @@ pub struct Workflow {
     pub max_parallel: Option<u32>,
     /// Which submissions are the same task.
     pub identity: Option<Identity>,
+    /// Priority, share and how many tasks at once.
+    pub flow: WorkflowFlow,
     /// The handler steps that run before a task ends as failed.
     pub on_failure: Vec<StepIndex>,
     /// The nodes, in the order of the manifest.
@@ -135,6 +138,8 @@ pub struct Call {
     pub capability: CapabilityName,
     /// Which of the system's workers may run it; none: any.
     pub route: Option<Box<Route>>,
+    /// What limits its attempts over all tasks.
+    pub limits: Option<Box<StepLimits>>,
 }
 
 /// Which workers of a system may run a step.

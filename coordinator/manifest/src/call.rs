@@ -2,12 +2,14 @@
 
 use crate::codes;
 use crate::fields::{Fields, name, short, text};
+use crate::flow;
 use crate::report::{Place, Problem, Report};
 use crate::route;
 use crate::slots::Slots;
 use crate::suggest::nearest;
 use crate::systems::{System, Systems};
 use tasker_engine::CapabilityName;
+use tasker_engine::flow::StepLimits;
 use tasker_engine::transport::Transport;
 use tasker_engine::workflow::Route;
 
@@ -21,6 +23,7 @@ pub(crate) struct Call {
     /// The capability's place among those its system declares.
     pub declared: Option<usize>,
     pub route: Option<Route>,
+    pub limits: Option<StepLimits>,
 }
 
 /// Reads a call. Systems are absent if they could not be read; then nothing is said about owners.
@@ -43,7 +46,8 @@ pub(crate) fn read(fields: &Fields<'_>, systems: Option<&Systems>, slots: &mut S
         let problem = Problem::new(&codes::TRANSPORT_CONFLICT, key, message);
         report.add(problem.hint("remove `route`, or the system's `transport: http`"));
     }
-    Call { system, capability: capability.map(|(capability, _)| capability), declared, route }
+    let limits = flow::step(fields, slots, report);
+    Call { system, capability: capability.map(|(capability, _)| capability), declared, route, limits }
 }
 
 fn owner(fields: &Fields<'_>, systems: Option<&Systems>, report: &mut Report<'_>) -> Option<usize> {

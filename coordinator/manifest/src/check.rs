@@ -7,6 +7,7 @@ use crate::dataflow;
 use crate::diagnostic::Diagnostic;
 use crate::duration;
 use crate::fields::{Fields, name, names, text, whole, wrong_type};
+use crate::flow;
 use crate::graph::Graph;
 use crate::handlers::Handlers;
 use crate::identity;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use tasker_engine::breaker_policy::BreakerPolicy;
 use tasker_engine::canary::Canary;
 use tasker_engine::expression::Expression;
+use tasker_engine::flow::{CapabilityLimits, Rate, WorkflowFlow};
 use tasker_engine::transport::{HttpRoute, Transport};
 use tasker_engine::workflow::{Identity, Role};
 use tasker_engine::{CapabilityName, Contract, Namespace, Schema, StepName, SystemName, Workflow, WorkflowName, WorkflowVersion};
@@ -69,6 +71,8 @@ pub struct DeclaredSystem {
     pub transport: Transport,
     /// Which version is new, and how many tasks go to it.
     pub canary: Option<Canary>,
+    /// How fast all its capabilities together may be asked.
+    pub rate: Option<Rate>,
     /// What it says it can do; empty leaves that to its workers.
     pub capabilities: Vec<DeclaredCapability>,
 }
@@ -90,6 +94,8 @@ pub struct DeclaredCapability {
     pub breaker: Option<BreakerPolicy>,
     /// How many slots of its worker one attempt takes, for handlers that do not say so themselves; absent: one.
     pub slot_cost: Option<u32>,
+    /// What limits its attempts and its backlog.
+    pub limits: CapabilityLimits,
 }
 
 /// The top level of a manifest, as far as it could be read.
@@ -101,6 +107,7 @@ pub(crate) struct Draft {
     pub deadline: Option<Expression>,
     pub max_parallel: Option<u32>,
     pub identity: Option<Identity>,
+    pub flow: WorkflowFlow,
     pub input: Option<Schema>,
     /// The values of the workflow itself: its result, deadline and identity.
     pub slots: Vec<Slot>,
@@ -110,13 +117,16 @@ pub(crate) struct Draft {
     pub handlers: Handlers,
 }
 
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 15] = [
     "name",
     "version",
     "description",
     "timeout",
     "deadline",
     "max_parallel",
+    "priority",
+    "weight",
+    "concurrency",
     "identity",
     "input",
     "result",
@@ -212,6 +222,7 @@ fn read(root: &Node, report: &mut Report<'_>) -> Option<Draft> {
     let mut slots = Slots::new(&mut mappings);
     let deadline = fields.shared("deadline").and_then(|node| slots.expression(SlotKind::Deadline, node, "`deadline`", report));
     let identity = fields.get("identity").and_then(|node| identity::read(node, &mut slots, report));
+    let flow = flow::workflow(&fields, &mut slots, report);
     if let Some(node) = fields.shared("result") {
         slots.mapping(SlotKind::TaskResult, node, "`result`", report);
     }
@@ -227,6 +238,7 @@ fn read(root: &Node, report: &mut Report<'_>) -> Option<Draft> {
         deadline,
         max_parallel,
         identity,
+        flow,
         input,
         slots,
         systems: systems.unwrap_or_default(),

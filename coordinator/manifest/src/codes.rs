@@ -51,6 +51,7 @@ codes! {
     TOO_LONG = Error "manifest.too_long": "A text is longer than its field takes.";
     UNKNOWN_CHOICE = Error "manifest.unknown_choice": "A word is not one of those the field takes.";
     BAD_DURATION = Error "manifest.bad_duration": "A duration is not written like `30s` or `1m30s`, or is too long.";
+    BAD_RATE = Error "manifest.bad_rate": "A rate is not written like `50/s`, or is out of range.";
     ZERO_DURATION = Error "manifest.zero_duration": "A duration is zero where it must be longer.";
     OUT_OF_RANGE = Error "manifest.out_of_range": "A number or a count is not within its limits.";
     EXACTLY_ONE = Error "manifest.exactly_one": "Of several fields that exclude each other, none or more than one is given.";

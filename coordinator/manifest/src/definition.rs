@@ -13,6 +13,7 @@ use crate::slots::{Slot, SlotKind};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tasker_engine::Schema;
+use tasker_engine::flow::{KeyedLimit, KeyedRate, Priorities, Rate, TaskConcurrency, Weight};
 use tasker_engine::ids::Digest;
 use tasker_engine::reaction::{Exhausted, OnError, Reaction};
 use tasker_engine::retry::RetryPolicy;
@@ -48,6 +49,9 @@ pub(crate) fn digest(workflow: &Workflow, draft: &Draft, systems: &[DeclaredSyst
     }));
     said.also("deadline", workflow.deadline.as_ref().map(|deadline| deadline.source().into()));
     said.also("max_parallel", workflow.max_parallel.map(Value::from));
+    said.also("priority", (workflow.flow.priority != Priorities::default()).then(|| priorities(&workflow.flow.priority)));
+    said.also("weight", (workflow.flow.weight != Weight::default()).then(|| workflow.flow.weight.get().into()));
+    said.also("concurrency", workflow.flow.concurrency.as_deref().map(concurrency));
     said.also("identity", workflow.identity.as_ref().map(identity));
     let on_failure: Vec<&str> = workflow.on_failure.iter().map(|step| workflow.step(*step).name.as_str()).collect();
     said.also("on_failure", (!on_failure.is_empty()).then(|| on_failure.into()));
@@ -88,6 +92,9 @@ fn step_json(workflow: &Workflow, step: &Step, input: Option<Value>, description
             said.also("owner", Some(call.system.as_str().into()));
             said.also("capability", Some(call.capability.as_str().into()));
             said.also("route", call.route.as_deref().map(route));
+            let limits = call.limits.as_deref();
+            said.also("rate_limit", limits.and_then(|limits| limits.rate.as_ref()).map(keyed_rate));
+            said.also("concurrency", limits.and_then(|limits| limits.concurrency.as_ref()).map(keyed_limit));
         }
         StepKind::Child(child) => said.also("workflow", Some(child_json(child))),
         StepKind::Wait(wait) => said.also("wait_for", Some(wait_for(wait))),
@@ -104,6 +111,7 @@ fn system_json(system: &DeclaredSystem) -> Value {
     let mut said = Said(json!({ "base_url": system.base_url, "health_check_url": system.health_check_url, "capabilities": capabilities }));
     said.also("transport", (system.transport != tasker_engine::transport::Transport::Auto).then(|| system.transport.as_str().into()));
     said.also("canary", system.canary.as_ref().map(|canary| json!({ "version": canary.version().as_str(), "share": canary.share() })));
+    said.also("rate_limit", system.rate.map(rate));
     said.0
 }
 
@@ -126,7 +134,31 @@ fn capability_json(capability: &DeclaredCapability) -> Value {
             })
         }),
     );
+    said.also("rate_limit", capability.limits.rate.map(rate));
+    said.also("max_concurrent", capability.limits.max_concurrent.map(Value::from));
+    said.also("max_backlog", capability.limits.max_backlog.map(Value::from));
     said.0
+}
+
+fn rate(rate: Rate) -> Value {
+    json!({ "rate": rate.to_string(), "burst": rate.burst() })
+}
+
+fn keyed_rate(keyed: &KeyedRate) -> Value {
+    json!({ "rate": rate(keyed.rate), "key": keyed.key.as_ref().map(|key| key.source()) })
+}
+
+fn keyed_limit(keyed: &KeyedLimit) -> Value {
+    json!({ "limit": keyed.limit, "key": keyed.key.as_ref().map(|key| key.source()) })
+}
+
+fn concurrency(counted: &TaskConcurrency) -> Value {
+    let key = counted.key.as_ref().map(|key| key.source());
+    json!({ "limit": counted.limit, "key": key, "on_limit": counted.on_limit.as_str() })
+}
+
+fn priorities(range: &Priorities) -> Value {
+    json!({ "default": range.default.get(), "min": range.min.get(), "max": range.max.get() })
 }
 
 fn timeouts(timeouts: &Timeouts) -> Value {

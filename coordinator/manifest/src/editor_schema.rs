@@ -5,6 +5,7 @@
 //! miss one that it takes. What structure cannot show (names, types, the graph) is left to `tasker workflow lint`.
 
 mod control;
+mod flow;
 mod parts;
 
 use crate::{BYTES_MAX, DEPTH_MAX};
@@ -12,6 +13,7 @@ use parts::{described, duration, list, member, object, one_of, reference, schema
 use serde_json::{Value, json};
 use tasker_engine::Workflow;
 use tasker_engine::breaker_policy::BreakerPolicy;
+use tasker_engine::flow::{CONCURRENT_MAX, Weight};
 use tasker_engine::retry::RetryPolicy;
 
 /// Where the schema is published; editors that know the address need no copy.
@@ -47,6 +49,10 @@ fn manifest() -> Value {
             )
             .example(json!("${ task.input.due_at }")),
             member("max_parallel", "At most so many steps, or items of a fan-out, of one task at work at once.", whole(1, 10_000)),
+            member("priority", "How urgent its tasks are; docs/flow-control.md.", reference("priority")).default(json!(0)),
+            member("weight", "Its share where several workflows wait for the same capability.", whole(1, Weight::MAX.into()))
+                .default(json!(1)),
+            member("concurrency", "How many of its tasks at once, by key.", reference("task_concurrency")),
             member("identity", "Which submissions are the same task.", reference("identity")),
             member("input", "What a task's input must fit.", schema()),
             member("result", "The task's result; absent: the results of the last steps that ran, by name.", reference("mapping")),
@@ -105,8 +111,10 @@ fn definitions() -> Value {
         "retry": retry(),
         "timeouts": timeouts(),
     });
-    if let (Value::Object(all), Value::Object(more)) = (&mut definitions, control::definitions()) {
-        all.extend(more);
+    for more in [control::definitions(), flow::definitions()] {
+        if let (Value::Object(all), Value::Object(more)) = (&mut definitions, more) {
+            all.extend(more);
+        }
     }
     definitions
 }
@@ -164,6 +172,7 @@ fn system() -> Value {
             member("health_check_url", "What says whether it is well.", url()),
             member("transport", "How its steps reach it; see docs/http-systems.md.", transport).default(json!("auto")),
             member("canary", "Tries a new version of its workers.", canary),
+            member("rate_limit", "How fast all its capabilities together may be asked.", reference("rate_limit")),
             member("capabilities", "What it can do; empty leaves that to its workers.", list(reference("capability"))),
         ],
     );
@@ -226,6 +235,13 @@ fn capability() -> Value {
                 whole(1, crate::slot_cost::SLOT_COST_MAX.into()),
             )
             .default(json!(1)),
+            member("rate_limit", "How fast it may be asked.", reference("rate_limit")),
+            member("max_concurrent", "At most so many attempts open, over the whole fleet.", whole(1, CONCURRENT_MAX.into())),
+            member(
+                "max_backlog",
+                "Once so many steps wait for it, submissions of workflows that use it are refused with 429.",
+                whole(1, crate::flow::BACKLOG_MAX.into()),
+            ),
         ],
     );
     one_of(vec![described(name(), "A name alone: whatever its workers announce."), full])

@@ -16,7 +16,7 @@ pub(crate) enum Kind {
 }
 
 /// Every field that a step of some kind has.
-pub(crate) const FIELDS: [&str; 22] = [
+pub(crate) const FIELDS: [&str; 24] = [
     "name",
     "description",
     "owner",
@@ -39,6 +39,8 @@ pub(crate) const FIELDS: [&str; 22] = [
     "on_exhausted",
     "compensate",
     "route",
+    "rate_limit",
+    "concurrency",
 ];
 
 /// The fields that make a step what it is.
@@ -101,7 +103,7 @@ impl Kind {
 
     /// Reports fields that mean nothing for this kind. They would be read and ignored otherwise.
     pub fn check_fields(self, fields: &Fields<'_>, report: &mut Report<'_>) {
-        for name in ["input", "retry", "for_each", "compensate", "route", "timeout"] {
+        for name in ["input", "retry", "for_each", "compensate", "route", "rate_limit", "concurrency", "timeout"] {
             if let (Some(key), Some(reason)) = (fields.key(name), self.lacks(name)) {
                 self.refuse(name, key, reason, report);
             }
@@ -117,6 +119,11 @@ impl Kind {
                 Self::Switch => Some("it decides at once"),
             },
             "route" => (self != Self::Call).then_some("no worker runs it"),
+            "rate_limit" | "concurrency" => match self {
+                Self::Call => None,
+                Self::Child => Some("the child's own manifest limits how many run at once"),
+                Self::Wait | Self::Sleep | Self::Approval | Self::Switch => Some("no worker runs it"),
+            },
             _ if self.is_work() => None,
             "input" => Some("nobody is asked anything, so there is nothing to give them"),
             "retry" => Some("it is not tried in attempts, so there is nothing to try again"),

@@ -28,6 +28,7 @@ mod duration;
 mod editor_schema;
 mod expression_places;
 mod fields;
+mod flow;
 mod for_each;
 mod format;
 mod graph;

@@ -39,7 +39,9 @@ impl Scope<'_> {
     fn check_slot(&self, reader: Option<usize>, slot: &Slot, report: &mut Report<'_>) {
         for located in &slot.mapping.expressions {
             match slot.kind {
-                SlotKind::Deadline | SlotKind::IdentityExpression | SlotKind::IdentityField => before_the_task(slot.kind, located, report),
+                SlotKind::Deadline | SlotKind::IdentityExpression | SlotKind::IdentityField | SlotKind::TaskLimitKey => {
+                    before_the_task(slot.kind, located, report);
+                }
                 SlotKind::TaskResult => self.check_result(located, report),
                 SlotKind::When
                 | SlotKind::Input
@@ -52,7 +54,8 @@ impl Scope<'_> {
                 | SlotKind::ApprovalDescription
                 | SlotKind::Assignee
                 | SlotKind::EscalateTo
-                | SlotKind::RouteSticky => {
+                | SlotKind::RouteSticky
+                | SlotKind::StepLimitKey => {
                     if let Some(reader) = reader {
                         self.check_step(reader, slot.kind, located, report);
                     }
@@ -203,7 +206,11 @@ fn before_the_task(kind: SlotKind, located: &Located, report: &mut Report<'_>) {
         (names.task_error, "nothing went wrong"),
         (names.item, "there is no item"),
     ];
-    let field = if kind == SlotKind::Deadline { "deadline" } else { "identity" };
+    let field = match kind {
+        SlotKind::Deadline => "deadline",
+        SlotKind::TaskLimitKey => "concurrency",
+        _ => "identity",
+    };
     for (_, why) in found.iter().filter(|(named, _)| *named) {
         let message = format!("`{field}` is worked out before the task exists, when {why} yet");
         report.add(Problem::new(&codes::BEFORE_THE_TASK, located.place, message).hint("it may read `task.input` and nothing else"));

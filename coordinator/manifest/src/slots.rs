@@ -43,6 +43,10 @@ pub(crate) enum SlotKind {
     EscalateTo,
     /// The key by which steps prefer the same worker.
     RouteSticky,
+    /// What a step's rate or concurrency is counted by, a text.
+    StepLimitKey,
+    /// What a workflow's concurrency is counted by, a text worked out from the input.
+    TaskLimitKey,
     /// The task's result.
     TaskResult,
     /// The instant by which a task must end: an RFC 3339 text.

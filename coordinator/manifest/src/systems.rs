@@ -4,6 +4,7 @@ use crate::breaker;
 use crate::check::{DeclaredCapability, DeclaredSystem};
 use crate::codes;
 use crate::fields::{Fields, entries, name, text, wrong_type};
+use crate::flow;
 use crate::report::{Place, Problem, Report};
 use crate::schema::Schemas;
 use crate::slot_cost;
@@ -14,6 +15,7 @@ use crate::yaml::{Kind, Node};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 use tasker_engine::contract::ErrorContract;
+use tasker_engine::flow::{CONCURRENT_MAX, CapabilityLimits};
 use tasker_engine::transport::{HttpRoute, Transport};
 use tasker_engine::{CapabilityName, Contract, ErrorCode};
 
@@ -37,7 +39,22 @@ pub(crate) struct System {
     has_url: bool,
 }
 
-const FIELDS: [&str; 5] = ["base_url", "health_check_url", "transport", "canary", "capabilities"];
+const FIELDS: [&str; 6] = ["base_url", "health_check_url", "transport", "canary", "rate_limit", "capabilities"];
+
+const CAPABILITY_FIELDS: [&str; 12] = [
+    "name",
+    "description",
+    "input",
+    "result",
+    "errors",
+    "timeout",
+    "http",
+    "breaker",
+    "slot_cost",
+    "rate_limit",
+    "max_concurrent",
+    "max_backlog",
+];
 
 impl Systems {
     pub fn read(node: &Node, schemas: &mut Schemas, report: &mut Report<'_>) -> Self {
@@ -78,6 +95,7 @@ impl System {
             health_check_url: None,
             transport: Transport::Auto,
             canary: None,
+            rate: None,
             capabilities: Vec::new(),
         };
         let mut system = Self { declared, place, by_capability: HashMap::new(), timeouts: Vec::new(), has_url: false };
@@ -89,6 +107,7 @@ impl System {
         system.declared.health_check_url = fields.get("health_check_url").and_then(|node| url::read(node, "`health_check_url`", report));
         system.declared.transport = fields.get("transport").and_then(|node| transport::read(node, report)).unwrap_or_default();
         system.declared.canary = fields.get("canary").and_then(|node| breaker::canary(node, report));
+        system.declared.rate = fields.get("rate_limit").and_then(|node| flow::rate(node, report));
         system.check_transport(&fields, report);
         match fields.get("capabilities") {
             Some(Node { kind: Kind::List(items), .. }) => {
@@ -120,8 +139,7 @@ impl System {
     fn read_capability(&mut self, node: &Node, schemas: &mut Schemas, report: &mut Report<'_>) {
         let (named, fields) = match &node.kind {
             Kind::Map(_) => {
-                let known = ["name", "description", "input", "result", "errors", "timeout", "http", "breaker", "slot_cost"];
-                let Some(fields) = Fields::open(node, "a capability", &known, report) else { return };
+                let Some(fields) = Fields::open(node, "a capability", &CAPABILITY_FIELDS, report) else { return };
                 (fields.required("name", "name it: `name: inventory.reserve`", report), Some(fields))
             }
             Kind::Text(_) => (Some(node), None),
@@ -129,6 +147,7 @@ impl System {
         };
         let mut contract = Contract::default();
         let (mut timeout, mut description, mut breaker, mut slot_cost) = (None, String::new(), None, None);
+        let mut limits = CapabilityLimits::default();
         if let Some(fields) = &fields {
             description = fields.description(report);
             contract.input = fields.get("input").and_then(|node| schemas.read(node, "the input schema", report));
@@ -138,6 +157,11 @@ impl System {
             breaker = fields.get("breaker").and_then(|node| breaker::read(node, report));
             slot_cost = fields.get("slot_cost").and_then(|node| slot_cost::read(node, report));
             self.check_slot_cost(fields, report);
+            limits = CapabilityLimits {
+                rate: fields.get("rate_limit").and_then(|node| flow::rate(node, report)),
+                max_concurrent: flow::most(fields, "max_concurrent", CONCURRENT_MAX, report),
+                max_backlog: flow::most(fields, "max_backlog", flow::BACKLOG_MAX, report),
+            };
         }
         let Some(named) = named else { return };
         let Some(written) = text(named, "a capability's name", report) else { return };
@@ -161,6 +185,7 @@ impl System {
             http,
             breaker,
             slot_cost,
+            limits,
         });
         self.timeouts.push(timeout);
     }

@@ -84,6 +84,7 @@ impl Notebook {
             | Event::FallbackTaken { .. }
             | Event::StepResolved { .. }
             | Event::TaskEnding { .. }
+            | Event::TaskAdmitted
             | Event::TaskPaused { .. }
             | Event::TaskResumed
             | Event::StepCancelled { .. }

@@ -2,8 +2,9 @@
 
 use crate::operations::{
     Applied, AppliedWorkflow, ApplyError, ApprovalError, ApprovalPage, CallbackError, CapabilityView, ChangeError, DrainedVersion,
-    EventError, EventTaken, FleetError, Force, HeldPage, ItemPage, ItemsError, LetterError, ListItems, ListPeople, Reason, ResolveError,
-    SignalError, Signalled, SubmitError, Submitted, SystemView, TaskView, Unavailable, WorkerView, WorkflowPauseError, WorkflowPaused,
+    EventError, EventTaken, FleetError, Force, HeldPage, ItemPage, ItemsError, LetterError, ListItems, ListPeople, QueueChange, QueueState,
+    Reason, ResolveError, SignalError, Signalled, SubmitError, Submitted, SystemView, TaskView, Unavailable, WorkerView,
+    WorkflowPauseError, WorkflowPaused,
 };
 use crate::port::egress::HttpAnswer;
 use crate::port::store::{KeyUse, LetterState, Sequence};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use tasker_engine::decide::approval::Verdict;
 use tasker_engine::decide::reply::Disposition;
 use tasker_engine::event::Resolution;
+use tasker_engine::flow::Priority;
 use tasker_engine::{Digest, Namespace, Payload, StepLabel, StepName, SystemName, TaskId, Timestamp, WorkflowName, WorkflowVersion};
 use tasker_scheduler::Target;
 use tasker_scheduler::breaker::Override;
@@ -189,6 +191,15 @@ pub(crate) enum Command {
         operator: Override,
         answer: Sender<Result<CapabilityView, FleetError>>,
     },
+    Queues {
+        namespace: Namespace,
+        answer: Sender<Vec<QueueState>>,
+    },
+    ChangeQueue {
+        target: Target,
+        change: QueueChange,
+        answer: Sender<Result<QueueState, FleetError>>,
+    },
     DrainWorker {
         namespace: Namespace,
         session: String,
@@ -222,7 +233,7 @@ impl Command {
         match self {
             Self::Apply { manifest, .. } => Whose::Namespace(&manifest.workflow.namespace),
             Self::Submit { submission, .. } => Whose::Namespace(&submission.namespace),
-            Self::OverrideBreaker { target, .. } => Whose::Namespace(&target.namespace),
+            Self::OverrideBreaker { target, .. } | Self::ChangeQueue { target, .. } => Whose::Namespace(&target.namespace),
             Self::Workflows { namespace, .. }
             | Self::Show { namespace, .. }
             | Self::Head { namespace, .. }
@@ -244,6 +255,7 @@ impl Command {
             | Self::Retry { namespace, .. }
             | Self::Systems { namespace, .. }
             | Self::Capabilities { namespace, .. }
+            | Self::Queues { namespace, .. }
             | Self::Why { namespace, .. }
             | Self::DrainWorker { namespace, .. }
             | Self::DrainVersion { namespace, .. } => Whose::Namespace(namespace),
@@ -260,6 +272,7 @@ pub(crate) struct NewTask {
     pub version: Option<WorkflowVersion>,
     pub input: Payload,
     pub labels: BTreeMap<String, String>,
+    pub priority: Option<Priority>,
     pub keyed: Option<KeyedSubmission>,
     /// The identity as it was computed at the first try, and what the store knew of it.
     pub identified: Option<IdentifiedSubmission>,

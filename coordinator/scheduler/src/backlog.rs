@@ -1,6 +1,9 @@
-//! The backlog: a lane per capability, first come first served, except that a step which had its turn before (its worker died, its
-//! attempt failed) goes ahead of those that never had one: it has waited longer already. Lanes that share workers take turns, so that a long backlog
-//! of one capability does not starve another.
+//! The backlog: a lane per capability. Whose turn it is within a lane is decided in [`crate::queue`]: by the shares of workflows, then by
+//! priority and waiting time; a step which had its turn before (its worker died, its attempt failed) goes ahead, because it has waited longer already.
+//! Lanes that share workers take turns, so that a long backlog of one capability does not starve another.
+//!
+//! What holds a whole lane back (a breaker, a rate, a bulkhead, an operator) is asked before its first step is looked at ([`crate::limits`]); what holds
+//! back single steps puts them aside ([`crate::gates`]).
 //!
 //! A capability has one lane for the steps without a route. Steps with a route, with a sticky key or of a system with a canary wait in lanes of
 //! their own, which are opened when they are first needed. Steps without any of these cost two look-ups in a vector, nothing else.
@@ -8,12 +11,16 @@
 //! An entry may be out of date (its task was cancelled meanwhile): whoever takes it asks the engine, which then does nothing.
 
 use crate::breaker::{Breaker, Override, Permit, State, Verdict};
+use crate::gates::{GateId, Gates};
+use crate::limits::{Flows, Guard};
+use crate::queue::{FlowId, Queue, Rank, rank};
 use crate::route::{Bucket, RouteKey};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tasker_engine::breaker_policy::BreakerPolicy;
 use tasker_engine::canary::{Canary, Side};
+use tasker_engine::flow::Priority;
 use tasker_engine::{CapabilityName, Namespace, StepIndex, SystemName, TaskId, Timestamp};
 
 /// What is asked: a capability of a system.
@@ -29,7 +36,7 @@ pub struct Target {
 
 /// A small number that stands for a [`Target`], given out once per process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TargetId(u32);
+pub struct TargetId(pub(crate) u32);
 
 /// What a queue is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,7 +49,7 @@ pub struct Lane {
 
 /// A small number that stands for a [`Lane`], given out once per process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LaneId(u32);
+pub struct LaneId(pub(crate) u32);
 
 /// A step that waits for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,66 +62,95 @@ pub struct Waiting {
     pub since: Timestamp,
 }
 
-/// What waits in one lane.
-#[derive(Debug, Default)]
-struct Queue {
-    /// Steps that had an attempt before.
-    returned: VecDeque<Waiting>,
-    /// Steps that never had one.
-    fresh: VecDeque<Waiting>,
+/// What decides whose turn it is, and what has to admit the step besides its lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The workflow, which has its share.
+    pub flow: FlowId,
+    /// How urgent the task is.
+    pub priority: Priority,
+    /// Whether the step had an attempt before.
+    pub returned: bool,
+    /// The gates of the step's own limits, entered for this step.
+    pub gates: [Option<GateId>; 2],
 }
 
-impl Queue {
-    fn iter(&self) -> impl Iterator<Item = &Waiting> {
-        self.returned.iter().chain(&self.fresh)
+/// A step in the backlog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub waiting: Waiting,
+    pub rank: Rank,
+    pub flow: FlowId,
+    pub priority: Priority,
+    pub returned: bool,
+    pub gates: [Option<GateId>; 2],
+}
+
+impl Ticket {
+    /// Whether its rank is its age.
+    pub fn is_plain(&self) -> bool {
+        self.priority == Priority::default() && !self.returned
     }
 
-    fn take(&mut self) -> Option<Waiting> {
-        self.returned.pop_front().or_else(|| self.fresh.pop_front())
+    fn is(&self, task: TaskId, step: StepIndex) -> bool {
+        self.waiting.task == task && self.waiting.step == step
     }
 
-    /// Both parts are in the order of time, so the oldest is first in one of them.
-    fn oldest(&self) -> Option<Timestamp> {
-        [self.returned.front(), self.fresh.front()].into_iter().flatten().map(|waiting| waiting.since).min()
+    fn gates(&self) -> impl Iterator<Item = GateId> + use<> {
+        self.gates.into_iter().flatten()
     }
+}
 
-    fn len(&self) -> usize {
-        self.returned.len() + self.fresh.len()
-    }
+/// A step that was taken out of the backlog, and what it took with it: to be kept until its attempt ends, or given back if there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// The step.
+    pub waiting: Waiting,
+    /// The lane it came from.
+    pub lane: LaneId,
+    /// The gates through which it went.
+    pub gates: [Option<GateId>; 2],
 }
 
 /// A lane with what waits in it.
 #[derive(Debug)]
-struct Place {
-    lane: Lane,
-    target: TargetId,
+pub(crate) struct Place {
+    pub(crate) lane: Lane,
+    pub(crate) target: TargetId,
     /// The lane of the same rule without side and bucket; itself, if it is that.
     base: LaneId,
-    queue: Queue,
+    pub(crate) queue: Queue,
     /// Lanes of the same rule, for a side, a bucket or both.
     branches: HashMap<(Option<Side>, Option<Bucket>), LaneId>,
 }
 
 /// What is known of a target, besides what waits for it.
 #[derive(Debug)]
-struct Asked {
-    name: Target,
+pub(crate) struct Asked {
+    pub(crate) name: Target,
     lanes: Vec<LaneId>,
     breaker: Option<Box<Breaker>>,
     canary: Option<Arc<Canary>>,
+    /// What limits it.
+    pub(crate) guard: Guard,
 }
 
 /// The backlog, with what holds it back.
 #[derive(Debug, Default)]
 pub struct Scheduler {
-    places: Vec<Place>,
+    pub(crate) places: Vec<Place>,
     lanes: HashMap<Lane, LaneId>,
-    asked: Vec<Asked>,
-    targets: HashMap<Target, TargetId>,
+    pub(crate) asked: Vec<Asked>,
+    pub(crate) targets: HashMap<Target, TargetId>,
     canaries: HashMap<(Namespace, SystemName), Arc<Canary>>,
-    busy: BTreeSet<LaneId>,
-    turn: u32,
+    /// Lanes in which something waits that may be looked at.
+    pub(crate) busy: BTreeSet<LaneId>,
+    pub(crate) turn: u32,
     waiting: usize,
+    /// How many steps were ever added: of two with the same rank the one that came first goes first.
+    added: u64,
+    pub(crate) gates: Gates,
+    pub(crate) flows: Flows,
 }
 
 impl Scheduler {
@@ -179,48 +215,99 @@ impl Scheduler {
         }
         let id = TargetId(self.asked.len() as u32);
         let canary = self.canaries.get(&(target.namespace.clone(), target.system.clone())).cloned();
-        self.asked.push(Asked { name: target.clone(), lanes: Vec::new(), breaker: None, canary });
+        let guard = Guard::new(self.flows.tenant(&target.namespace), self.flows.system(&target.namespace, &target.system));
+        self.asked.push(Asked { name: target.clone(), lanes: Vec::new(), breaker: None, canary, guard });
         self.targets.insert(target.clone(), id);
         id
     }
 
-    /// Adds a step: behind all others, or, if it `returned` from an attempt, behind those that did so too.
-    pub fn enqueue(&mut self, lane: LaneId, waiting: Waiting, returned: bool) {
-        let queue = &mut self.places[lane.0 as usize].queue;
-        if returned {
-            queue.returned.push_back(waiting)
-        } else {
-            queue.fresh.push_back(waiting)
-        }
-        self.busy.insert(lane);
+    /// Adds a step.
+    pub fn enqueue(&mut self, lane: LaneId, waiting: Waiting, standing: Standing) {
+        let Standing { flow, priority, returned, gates } = standing;
+        self.added += 1;
+        let rank = rank(waiting.since, priority, returned, self.added);
+        self.put(lane, Ticket { waiting, rank, flow, priority, returned, gates });
         self.waiting += 1;
+        self.asked[self.places[lane.0 as usize].target.0 as usize].guard.waiting += 1;
     }
 
-    /// The step whose turn it is, left where it is.
+    fn put(&mut self, lane: LaneId, ticket: Ticket) {
+        let weight = self.flows.weight(ticket.flow);
+        self.places[lane.0 as usize].queue.push(ticket, weight);
+        self.busy.insert(lane);
+    }
+
+    fn put_all(&mut self, freed: impl IntoIterator<Item = (LaneId, Ticket)>) {
+        for (lane, ticket) in freed {
+            self.put(lane, ticket);
+        }
+    }
+
+    /// The step whose turn it is, left where it is. Whoever asked [`Self::admits`] before may take it.
     pub fn head(&self, lane: LaneId) -> Option<&Waiting> {
-        self.places[lane.0 as usize].queue.iter().next()
+        self.places[lane.0 as usize].queue.head().map(|ticket| &ticket.waiting)
     }
 
-    /// Takes the step whose turn it is.
-    pub fn take(&mut self, lane: LaneId) -> Option<Waiting> {
-        let queue = &mut self.places[lane.0 as usize].queue;
-        let taken = queue.take()?;
+    /// Takes the step whose turn it is, of a lane that [`Self::admits`].
+    pub fn take(&mut self, lane: LaneId, now: Duration) -> Option<Taken> {
+        let ticket = self.pop(lane, true)?;
         self.waiting -= 1;
+        for gate in ticket.gates() {
+            self.gates.begin(gate, now);
+        }
+        let target = self.places[lane.0 as usize].target;
+        self.take_tokens(target, now);
+        Some(Taken { waiting: ticket.waiting, lane, gates: ticket.gates })
+    }
+
+    fn pop(&mut self, lane: LaneId, served: bool) -> Option<Ticket> {
+        let queue = &mut self.places[lane.0 as usize].queue;
+        let ticket = queue.pop(served)?;
         if queue.len() == 0 {
             self.busy.remove(&lane);
         }
-        Some(taken)
+        Some(ticket)
     }
 
-    /// The lanes in which something waits, beginning with another one at each call, so that every lane is first in its turn.
-    pub fn busy(&mut self) -> Vec<LaneId> {
-        self.turn = self.turn.wrapping_add(1);
-        let mut lanes: Vec<LaneId> = self.busy.iter().copied().collect();
-        if !lanes.is_empty() {
-            let first = self.turn as usize % lanes.len();
-            lanes.rotate_left(first);
+    /// Gives back what a step took with it that has no attempt now.
+    pub fn give_back(&mut self, taken: &Taken, now: Duration) {
+        let target = self.places[taken.lane.0 as usize].target;
+        self.give_tokens_back(target);
+        self.leave_gates(taken.gates, true, now);
+    }
+
+    /// Lets the next ones through the gates through which an attempt went that is over.
+    pub fn leave_gates(&mut self, gates: [Option<GateId>; 2], unused: bool, now: Duration) {
+        for gate in gates.into_iter().flatten() {
+            let next = self.gates.end(gate, unused, now);
+            self.put_all(next);
+            self.gates.leave(gate, now);
         }
-        lanes
+    }
+
+    /// Puts the first steps of a lane aside whose own limits are used up. False if that leaves nothing.
+    pub(crate) fn put_aside(&mut self, lane: LaneId, now: Duration) -> bool {
+        let mut moved = false;
+        while let Some(head) = self.places[lane.0 as usize].queue.head() {
+            let Some(closed) = head.gates().find(|gate| !self.gates.admits(*gate, now)) else { return true };
+            let Some(ticket) = self.pop(lane, false) else { return false };
+            self.gates.line_up(closed, lane, ticket, now);
+            moved = true;
+            // It may have come from the line of another of its gates, in which the next one tries now.
+            for gate in ticket.gates().filter(|gate| *gate != closed) {
+                let next = self.gates.next(gate, now);
+                self.put_all(next);
+            }
+        }
+        !moved
+    }
+
+    /// Brings those back into their lanes for whom a token is due.
+    pub(crate) fn bring_back(&mut self, now: Duration) {
+        if self.gates.next_due().is_some_and(|due| due <= now) {
+            let freed = self.gates.due(now);
+            self.put_all(freed);
+        }
     }
 
     /// How many steps wait, over all lanes.
@@ -230,24 +317,32 @@ impl Scheduler {
 
     /// How many steps wait for a capability, over all its lanes.
     pub fn waiting_for(&self, target: &Target) -> usize {
-        let Some(id) = self.targets.get(target) else { return 0 };
-        self.asked[id.0 as usize].lanes.iter().map(|lane| self.places[lane.0 as usize].queue.len()).sum()
+        self.targets.get(target).map_or(0, |id| self.asked[id.0 as usize].guard.waiting)
     }
 
     /// How many steps wait for each capability, and since when the oldest does.
     pub fn backlog(&self) -> BTreeMap<&Target, (usize, Option<Timestamp>)> {
         let mut backlog: BTreeMap<&Target, (usize, Option<Timestamp>)> = BTreeMap::new();
-        for place in &self.places {
-            let (waiting, oldest) = backlog.entry(&place.lane.target).or_default();
-            *waiting += place.queue.len();
-            *oldest = [*oldest, place.queue.oldest()].into_iter().flatten().min();
+        for asked in &self.asked {
+            backlog.insert(&asked.name, (asked.guard.waiting, None));
+        }
+        let in_lanes = self.places.iter().filter_map(|place| Some((&place.lane.target, place.queue.oldest()?)));
+        let in_lines = self.gates.waiting().map(|(lane, ticket)| (&self.places[lane.0 as usize].lane.target, ticket.waiting.since));
+        for (target, since) in in_lanes.chain(in_lines) {
+            let (_, oldest) = backlog.entry(target).or_default();
+            *oldest = Some(oldest.map_or(since, |oldest| oldest.min(since)));
         }
         backlog
     }
 
-    /// How many are ahead of a step in its lane; none if it does not wait there.
+    /// How many of the same workflow are ahead of a step in its lane; none if it does not wait there.
     pub fn position(&self, lane: LaneId, task: TaskId, step: StepIndex) -> Option<usize> {
-        self.places[lane.0 as usize].queue.iter().position(|waiting| waiting.task == task && waiting.step == step)
+        self.places[lane.0 as usize].queue.position(|ticket| ticket.is(task, step))
+    }
+
+    /// How many are ahead of a step in the line of a gate; none if it does not stand there.
+    pub fn position_at(&self, gate: GateId, task: TaskId, step: StepIndex) -> Option<usize> {
+        self.gates.position(gate, |ticket| ticket.is(task, step))
     }
 }
 
@@ -316,10 +411,13 @@ impl Scheduler {
         }
     }
 
-    /// Whether an attempt may start from this lane now. An open breaker whose time is up becomes half-open by being asked.
+    /// Whether an attempt may start from this lane now; then its first step is one that may. An open breaker whose time is up becomes half-open by being
+    /// asked.
     pub fn admits(&mut self, lane: LaneId, now: Duration) -> bool {
         let target = self.places[lane.0 as usize].target;
-        self.asked[target.0 as usize].breaker.as_mut().is_none_or(|breaker| breaker.admits(now))
+        self.is_let_through(target, now)
+            && self.asked[target.0 as usize].breaker.as_mut().is_none_or(|breaker| breaker.admits(now))
+            && self.put_aside(lane, now)
     }
 
     /// Notes that an attempt starts from this lane. What it answers is given back when the attempt ends; none if nobody asks.

@@ -21,7 +21,7 @@ use tasker_engine::{
 use tasker_proto::worker::v1 as proto;
 use tasker_registry::message::{Acknowledgement, AttemptKey, Directive, StepRequest, ToWorker};
 use tasker_runtime::port::store::{Batch, JournalRow, Sequence};
-use tasker_scheduler::{Lane, Scheduler, Waiting};
+use tasker_scheduler::{Lane, Scheduler, Standing, Waiting};
 use tasker_wire::worker::Subjects;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -106,6 +106,8 @@ fn whole(workflow: &Arc<Workflow>, id: TaskId, result: &Payload) -> (Task, Vec<E
         origin: None,
         trace: Trace { trace_id: [1; 16], parent: None, sampled: true },
         parent: None,
+        priority: workflow.flow.priority.default,
+        concurrency: None,
     };
     let (mut task, decision) = accept(id, workflow, submission, Vec::new(), NOW).expect("no schema");
     let (mut entries, mut ready) = (Vec::new(), Vec::new());
@@ -216,14 +218,21 @@ fn scheduler(rounds: usize) -> anyhow::Result<()> {
     let capability = tasker_engine::CapabilityName::new("bench.noop").expect("valid");
     let target = tasker_scheduler::Target { namespace: namespace(), system, capability };
     let lane = scheduler.lane(&Lane { target, route: None });
+    let flow = scheduler.flow(&namespace(), &tasker_engine::WorkflowName::new("bench").expect("valid"));
+    let standing = Standing { flow, priority: tasker_engine::flow::Priority::default(), returned: false, gates: [None; 2] };
+    let now = std::time::Duration::ZERO;
     for _ in 0..rounds {
         for number in 0..1_000 {
             let task = TaskId::from_number(number).context("not negative")?;
-            scheduler.enqueue(lane, Waiting { task, step: StepIndex(0), since: NOW }, false);
+            scheduler.enqueue(lane, Waiting { task, step: StepIndex(0), since: NOW }, standing);
         }
         while scheduler.waiting() > 0 {
-            for lane in scheduler.busy() {
-                black_box(scheduler.take(lane));
+            let mut turns = scheduler.turns(now);
+            while let Some(lane) = scheduler.next_turn(&mut turns) {
+                if scheduler.admits(lane, now) {
+                    black_box(scheduler.take(lane, now));
+                    scheduler.served(&mut turns, lane);
+                }
             }
         }
     }

@@ -89,6 +89,7 @@ async fn submit_many(cluster: Arc<Cluster>, mut dice: Dice) {
 
 async fn submit(cluster: &Cluster, dice: &mut Dice, workflow: WorkflowName, input: String, key: Option<String>) {
     let asked = |input: String| Submit {
+        priority: None,
         workflow: workflow.clone(),
         version: None,
         input: Bytes::from(input),

@@ -98,6 +98,10 @@ codes! {
     DeadlineUnknown = "deadline.unknown", 422, "The task's deadline cannot be computed";
     /// The workflow's identity has no value for the input.
     IdentityUnknown = "identity.unknown", 422, "The task's identity cannot be computed";
+    /// The workflow does not allow the priority.
+    PriorityNotAllowed = "priority.not_allowed", 422, "The workflow does not allow this priority";
+    /// A capability that the workflow needs has too many waiting steps.
+    BacklogFull = "backlog.full", 429, "Too much is waiting already";
     /// No such step or item in the task.
     StepUnknown = "step.unknown", 404, "There is no such step";
     /// The step does not wait for a person.
@@ -162,6 +166,7 @@ impl Code {
         match self {
             Self::SignalTooMany
             | Self::EventTooMany
+            | Self::BacklogFull
             | Self::CoordinatorBusy
             | Self::CoordinatorDraining
             | Self::ShardMoving
@@ -199,6 +204,7 @@ impl Code {
             | Self::WorkflowPaused
             | Self::DeadlineUnknown
             | Self::IdentityUnknown
+            | Self::PriorityNotAllowed
             | Self::StepUnknown
             | Self::StepNotHeld
             | Self::SignalUnknown

@@ -74,6 +74,12 @@ impl From<SubmitError> for Problem {
             SubmitError::Duplicate { task, .. } => {
                 Self::new(Code::TaskDuplicate, detail).with_hint(format!("look at it with GET /v1/tasks/{task}"))
             }
+            SubmitError::PriorityNotAllowed { .. } => {
+                Self { errors: vec![Place::new("/priority", detail.clone())], ..Self::new(Code::PriorityNotAllowed, detail) }
+            }
+            SubmitError::BacklogFull(full) => Self::new(Code::BacklogFull, detail)
+                .with_retry_after(full.retry_after)
+                .with_hint("come again then; what was accepted is not touched by it"),
             SubmitError::Limit(_) => Self::new(Code::LimitExceeded, detail),
             SubmitError::Unavailable(unavailable) => unavailable.into(),
         }

@@ -164,6 +164,7 @@ pub(crate) fn end_of(event: &tasker_engine::Event) -> Option<TaskStatus> {
         | E::StepHeld { .. }
         | E::StepResolved { .. }
         | E::TaskEnding { .. }
+        | E::TaskAdmitted
         | E::TaskPaused { .. }
         | E::TaskResumed
         | E::StepKept { .. }
@@ -203,6 +204,7 @@ fn attempt(event: &tasker_engine::Event) -> Option<u32> {
         | E::StepHeld { .. }
         | E::StepResolved { .. }
         | E::TaskEnding { .. }
+        | E::TaskAdmitted
         | E::TaskPaused { .. }
         | E::TaskResumed
         | E::StepKept { .. }
@@ -230,6 +232,7 @@ fn data(names: &StepNames, event: &tasker_engine::Event) -> EventData {
         | E::ApprovalReminded { .. }
         | E::FallbackTaken { .. }
         | E::StepCancelled { .. }
+        | E::TaskAdmitted
         | E::TaskResumed => none,
         E::DeadlineSet { at } => EventData { until: Some(Instant(*at)), ..none },
         E::StepSkipped { reason, .. } => EventData { reason: Some(reason.as_str().to_owned()), ..none },

@@ -47,7 +47,12 @@ fn payload(text: &str) -> Payload {
 fn step(step: &str, system: &str, capability: &str, depends_on: &[u32]) -> Step {
     Step {
         name: name::<StepName>(step),
-        kind: StepKind::Call(Call { system: name::<SystemName>(system), capability: name::<CapabilityName>(capability), route: None }),
+        kind: StepKind::Call(Call {
+            system: name::<SystemName>(system),
+            capability: name::<CapabilityName>(capability),
+            route: None,
+            limits: None,
+        }),
         role: Role::Forward,
         depends_on: depends_on.iter().map(|index| StepIndex(*index)).collect(),
         successors: smallvec![],
@@ -82,6 +87,7 @@ pub(crate) fn workflow() -> Arc<Workflow> {
         deadline: None,
         max_parallel: None,
         identity: None,
+        flow: tasker_engine::flow::WorkflowFlow::default(),
         on_failure: Vec::new(),
         places: BTreeMap::new(),
         steps: vec![
@@ -111,6 +117,8 @@ impl Story {
             origin: None,
             trace: Trace { trace_id: [0xab; 16], parent: None, sampled: true },
             parent: None,
+            priority: tasker_engine::flow::Priority::default(),
+            concurrency: None,
         };
         let id = TaskId::first_at(at(0));
         let (task, decision) = accept::accept(id, &workflow(), submission, Vec::new(), at(0)).expect("accepted");

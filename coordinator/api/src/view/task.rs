@@ -132,6 +132,12 @@ pub(crate) struct TaskDetail {
     paused: Option<PauseDetail>,
     /// The same for its whole workflow.
     workflow_paused: Option<PauseDetail>,
+    /// How urgent it is.
+    priority: i8,
+    /// The key by which its workflow counts how many tasks run at once; null if it does not count.
+    concurrency_key: Option<String>,
+    /// Whether it waits for its turn among the tasks of that key.
+    queued: bool,
     /// The task and step that started it.
     parent: Option<ParentDetail>,
     /// The tasks that its steps started; the latest hundred.
@@ -228,6 +234,9 @@ impl TaskDetail {
                 .workflow_pause
                 .as_ref()
                 .map(|pause| PauseDetail { reason: pause.reason.clone(), since: Instant(pause.since) }),
+            priority: task.submission.priority.get(),
+            concurrency_key: task.submission.concurrency.as_ref().map(|counted| counted.key.clone()),
+            queued: task.queued,
             parent: task.submission.parent.map(|parent| ParentDetail { task: parent.task, detached: parent.detached }),
             children: view
                 .children

@@ -17,6 +17,7 @@ mod lines;
 mod list;
 mod outside;
 mod pages;
+mod queue;
 mod rehearse;
 mod schema;
 mod step;
@@ -31,6 +32,7 @@ pub use contract::ContractCommand;
 pub use dlq::DlqCommand;
 pub use fleet::{CapabilityCommand, Demand, SystemCommand, WorkerCommand};
 pub use outside::EventCommand;
+pub use queue::QueueCommand;
 pub use step::{Resolution, StepCommand};
 pub use task::{DebugCommand, TaskCommand};
 pub use workflow::WorkflowCommand;
@@ -79,6 +81,9 @@ pub enum Command {
     /// See what can be done, by whom, and what waits for it; open and close breakers
     #[command(subcommand)]
     Capability(CapabilityCommand),
+    /// See what waits for capabilities and what holds it back; pause queues and change their limits
+    #[command(subcommand)]
+    Queue(QueueCommand),
     /// Find out why something does not move
     ///
     /// Not parsed here: the program has `debug` commands of its own, and flattens [`DebugCommand`] among them.
@@ -162,6 +167,7 @@ async fn dispatch(program: clap::Command, command: Command, global: &Global, con
         Command::Worker(command) => fleet::run_worker(command, &Client::new(global)?, console).await,
         Command::System(command) => fleet::run_system(command, global, console).await,
         Command::Capability(command) => fleet::run_capability(command, &Client::new(global)?, console).await,
+        Command::Queue(command) => queue::run(command, &Client::new(global)?, console).await,
         Command::Debug(DebugCommand::Why { id }) => task::why(&id, &Client::new(global)?, console).await,
         Command::Completion { shell } => help::completion(shell, program, console),
         Command::Help { words } => help::help(&words, program, console),

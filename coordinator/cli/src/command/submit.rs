@@ -41,6 +41,10 @@ pub struct Submit {
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = input::parse_label)]
     pub(super) labels: Vec<(String, String)>,
 
+    /// How urgent: -100 to 100, within what the workflow allows [default: what the workflow says]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(i8).range(-100..=100))]
+    pub(super) priority: Option<i8>,
+
     /// Continue this W3C trace
     #[arg(long, env = "TRACEPARENT", value_name = "TRACEPARENT", hide_env_values = true)]
     traceparent: Option<String>,
@@ -88,6 +92,8 @@ pub(super) struct Submission<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     idempotency_key: Option<&'a str>,
 }
 
@@ -99,6 +105,7 @@ impl Submit {
             version: self.version.as_deref(),
             input,
             labels: self.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+            priority: self.priority,
             idempotency_key,
         }
     }

@@ -4,6 +4,7 @@ pub(crate) mod event;
 pub(crate) mod fleet;
 pub(crate) mod letters;
 pub(crate) mod people;
+pub(crate) mod queue;
 pub(crate) mod step;
 pub(crate) mod task;
 pub(crate) mod timeline;

@@ -92,7 +92,9 @@ pub fn accept(
     if let Some(due) = turn.task.task_due() {
         turn.effects.push(Effect::SetTaskTimer { due });
     }
-    turn.unsettled.extend(workflow.indexes().filter(|step| workflow.step(*step).role == Role::Forward));
+    if !turn.task.queued {
+        turn.begin_all();
+    }
     let decision = turn.finish();
     Ok((task, decision))
 }

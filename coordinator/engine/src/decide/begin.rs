@@ -75,7 +75,7 @@ impl Turn<'_> {
     /// A step's dependencies changed: does what they say now.
     pub(super) fn settle(&mut self, step: StepIndex) {
         let waits = matches!(self.task.progress(step).state, StepState::Pending);
-        if !waits || self.task.ending.is_some() || self.task.workflow.step(step).role != Role::Forward {
+        if !waits || self.task.queued || self.task.ending.is_some() || self.task.workflow.step(step).role != Role::Forward {
             return;
         }
         match readiness(self.task, step) {

@@ -7,6 +7,7 @@
 //! decided in the same turn, from a queue, so that a chain of ten thousand steps needs no stack.
 
 pub mod accept;
+pub mod admit;
 pub mod approval;
 mod begin;
 pub mod cancel;
@@ -19,7 +20,7 @@ pub mod lost;
 pub mod pause;
 pub mod reply;
 pub mod resolve;
-mod scope;
+pub(crate) mod scope;
 pub mod signal;
 pub mod sticky;
 pub mod timer;
@@ -135,6 +136,12 @@ pub(crate) struct Turn<'t> {
 impl<'t> Turn<'t> {
     fn new(task: &'t mut Task, now: Timestamp) -> Self {
         Self { first: task.events + 1, task, now, events: Vec::new(), effects: Vec::new(), unsettled: VecDeque::new() }
+    }
+
+    /// Whatever may begin begins.
+    fn begin_all(&mut self) {
+        let workflow = &self.task.workflow;
+        self.unsettled.extend(workflow.indexes().filter(|step| workflow.step(*step).role == Role::Forward));
     }
 
     fn emit(&mut self, event: Event) {

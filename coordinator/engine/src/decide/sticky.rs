@@ -43,6 +43,7 @@ mod tests {
             system: SystemName::new("payments").expect("valid"),
             capability: CapabilityName::new("payment.charge").expect("valid"),
             route: Some(Box::new(Route { version: None, labels: BTreeMap::new(), sticky })),
+            limits: None,
         };
         let step = Step {
             name: StepName::new("charge").expect("valid"),
@@ -72,6 +73,7 @@ mod tests {
             deadline: None,
             max_parallel: None,
             identity: None,
+            flow: crate::flow::WorkflowFlow::default(),
             on_failure: Vec::new(),
             steps: vec![step],
             places: BTreeMap::new(),
@@ -85,6 +87,8 @@ mod tests {
             idempotency_key: None,
             origin: None,
             parent: None,
+            priority: crate::flow::Priority::default(),
+            concurrency: None,
             trace: Trace { trace_id: [1; 16], parent: None, sampled: true },
         };
         let id = TaskId::from_number(7).expect("not negative");

@@ -85,6 +85,7 @@ impl<'w> Walk<'w> {
             | Event::ApprovalCommented { .. }
             | Event::SignalReceived { .. }
             | Event::StepParked { .. }
+            | Event::TaskAdmitted
             | Event::TaskPaused { .. }
             | Event::TaskResumed => {}
             Event::FallbackStarted { step, .. } | Event::StepHeld { step, .. } => self.open[step.at()] = None,

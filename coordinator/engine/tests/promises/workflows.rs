@@ -113,6 +113,7 @@ fn build(drawn: &[Drawn], timeout: Option<u64>, max_parallel: Option<u32>, handl
         deadline: timeout.filter(|timeout| timeout.is_multiple_of(3)).map(|_| expression("task.input.due")),
         max_parallel,
         identity: None,
+        flow: tasker_engine::flow::WorkflowFlow::default(),
         on_failure,
         steps,
         places: BTreeMap::new(),
@@ -127,6 +128,7 @@ fn step(place: usize, drawn: &Drawn, handler: bool) -> Step {
             system: SystemName::new("system").expect("valid"),
             capability: CapabilityName::new("do.it").expect("valid"),
             route: None,
+            limits: None,
         })
     };
     let kind = match drawn.kind {

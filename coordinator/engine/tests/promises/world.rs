@@ -13,10 +13,10 @@ use tasker_engine::decide::approval::{self, Verdict};
 use tasker_engine::decide::child::{self, ChildOutcome};
 use tasker_engine::decide::dispatch::{Assignment, dispatch};
 use tasker_engine::decide::reply::{Disposition, Outcome, Reply, reply};
-use tasker_engine::decide::{Decision, Effect, cancel, lost, pause, resolve, signal, timer};
+use tasker_engine::decide::{Decision, Effect, admit, cancel, lost, pause, resolve, signal, timer};
 use tasker_engine::event::{Entry, Event, Resolution, Target};
 use tasker_engine::invariant::{check_history, check_state};
-use tasker_engine::task::{StepState, Submission, Task, TaskStatus, Trace, Wait};
+use tasker_engine::task::{Concurrency, StepState, Submission, Task, TaskStatus, Trace, Wait};
 use tasker_engine::workflow::{StepKind, Workflow};
 use tasker_engine::{
     AttemptNumber, AttemptToken, ErrorCode, Failure, FailureKind, Payload, SessionId, ShardId, StepIndex, TaskId, Timestamp,
@@ -43,6 +43,7 @@ pub enum Move {
     Resolve(usize, u8),
     Pause,
     Resume,
+    Admit,
     Cancel,
 }
 
@@ -69,6 +70,7 @@ pub fn moves() -> impl Strategy<Value = Vec<Move>> {
         3 => (place, 0..4u8).prop_map(|(place, how)| Move::Resolve(place, how)),
         1 => Just(Move::Pause),
         1 => Just(Move::Resume),
+        2 => Just(Move::Admit),
         1 => prop::bool::weighted(0.3).prop_map(|cancel| if cancel { Move::Cancel } else { Move::Wait(10) }),
     ];
     proptest::collection::vec(one, 0..120)
@@ -97,6 +99,9 @@ impl World {
             origin: None,
             trace: Trace { trace_id: [1; 16], parent: None, sampled: false },
             parent: None,
+            priority: tasker_engine::flow::Priority::default(),
+            // Every third workflow is one whose tasks may have to wait for their turn.
+            concurrency: workflow.steps.len().is_multiple_of(3).then(|| Concurrency { key: "key".into(), queued: true }),
         };
         let id = TaskId::first_at(now);
         let (task, decision) = accept(id, workflow, submission, Vec::new(), now).ok()?;
@@ -191,6 +196,12 @@ impl World {
                 if let Ok(decision) = pause::resume(&mut self.task, self.now) {
                     self.commit(decision);
                 }
+            }
+            Move::Admit => {
+                let queued = self.task.queued;
+                let decision = admit::admit(&mut self.task, self.now);
+                assert_eq!(decision.entry.is_some(), queued, "a task is admitted once, and only if it waits");
+                self.commit(decision);
             }
             Move::Cancel => {
                 if let Ok(decision) = cancel::cancel(&mut self.task, "no longer wanted", self.now) {
@@ -377,6 +388,7 @@ impl World {
     /// Faults are over: everything that is asked is answered. The task must end.
     pub fn heal(&mut self) {
         self.play(Move::Resume);
+        self.play(Move::Admit);
         for _ in 0..2_000 {
             if self.task.status.is_terminal() {
                 return;

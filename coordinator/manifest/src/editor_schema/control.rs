@@ -7,11 +7,11 @@ use tasker_engine::workflow::ForEach;
 /// What makes a step what it is, and which fields mean nothing for it then.
 const KINDS: [(&str, &[&str]); 6] = [
     ("owner", &[]),
-    ("workflow", &["route"]),
-    ("wait_for", &["input", "retry", "for_each", "compensate", "route"]),
-    ("sleep", &["input", "retry", "for_each", "compensate", "route", "timeout"]),
-    ("approval", &["input", "retry", "for_each", "compensate", "route"]),
-    ("switch", &["input", "retry", "for_each", "compensate", "route", "timeout"]),
+    ("workflow", &["route", "rate_limit", "concurrency"]),
+    ("wait_for", &["input", "retry", "for_each", "compensate", "route", "rate_limit", "concurrency"]),
+    ("sleep", &["input", "retry", "for_each", "compensate", "route", "rate_limit", "concurrency", "timeout"]),
+    ("approval", &["input", "retry", "for_each", "compensate", "route", "rate_limit", "concurrency"]),
+    ("switch", &["input", "retry", "for_each", "compensate", "route", "rate_limit", "concurrency", "timeout"]),
 ];
 
 /// The definitions of this part.
@@ -64,6 +64,8 @@ fn step() -> Value {
             member("on_exhausted", "What follows when no further attempt is made and no arm says otherwise.", reference("then")),
             member("compensate", "The handler step that undoes this one.", reference("step_name")),
             member("route", "Which of the owner's workers may run it.", reference("route")),
+            member("rate_limit", "How fast the step may be done, over all tasks, by key.", reference("keyed_rate")),
+            member("concurrency", "How often the step may be at work at once, over all tasks, by key.", reference("step_concurrency")),
         ],
     );
     step["oneOf"] = KINDS.iter().map(|(mark, _)| json!({ "required": [mark] })).collect();

@@ -67,7 +67,9 @@ impl Check<'_, '_, '_, '_> {
             }
             SlotKind::Items => self.items(&of),
             SlotKind::Input => self.input(&of),
-            SlotKind::EventKey | SlotKind::RouteSticky => self.demand(&of, TEXT_OR_NUMBER, "the key"),
+            SlotKind::EventKey | SlotKind::RouteSticky | SlotKind::StepLimitKey | SlotKind::TaskLimitKey => {
+                self.demand(&of, TEXT_OR_NUMBER, "the key")
+            }
             SlotKind::SleepFor => self.demand(&of, TEXT_OR_NUMBER, "how long to sleep"),
             SlotKind::SleepUntil => self.demand(&of, Kinds::STRING, "`until`"),
             SlotKind::Deadline => self.demand(&of, Kinds::STRING, "`deadline`"),
@@ -84,7 +86,7 @@ impl Check<'_, '_, '_, '_> {
     /// The type of the value, once what is wrong inside it has been said.
     fn value(&mut self) -> Type {
         let reader = match (self.step, self.slot.kind) {
-            (_, SlotKind::Deadline | SlotKind::IdentityExpression | SlotKind::IdentityField) => Reader::Submission,
+            (_, SlotKind::Deadline | SlotKind::IdentityExpression | SlotKind::IdentityField | SlotKind::TaskLimitKey) => Reader::Submission,
             (None, _) => Reader::Result,
             (Some(step), kind) => Reader::Step { step, item: kind == SlotKind::Input },
         };

@@ -100,6 +100,8 @@ impl<'c> Run<'c> {
             origin: None,
             trace: Trace { trace_id: [1; 16], parent: None, sampled: false },
             parent: None,
+            priority: tasker_engine::flow::Priority::default(),
+            concurrency: None,
         };
         let (task, decision) = accept(TaskId::first_at(now), workflow, submission, Vec::new(), now).expect("the input fits its schema");
         let mut run = Self { case, task, chance, now, tokens: 0 };

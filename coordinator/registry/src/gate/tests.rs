@@ -22,7 +22,7 @@ fn contract(input: Value, result: Value, errors: &[(&str, Value)]) -> Contract {
 }
 
 fn step(name: &str, mapping: Option<Value>, contract: Contract) -> Step {
-    let call = Call { system: bank(), capability: charge(), route: None };
+    let call = Call { system: bank(), capability: charge(), route: None, limits: None };
     Step {
         name: StepName::new(name).expect("a name"),
         kind: StepKind::Call(call),
@@ -54,6 +54,7 @@ fn workflow(steps: Vec<Step>) -> Workflow {
         deadline: None,
         max_parallel: None,
         identity: None,
+        flow: tasker_engine::flow::WorkflowFlow::default(),
         on_failure: Vec::new(),
         steps,
         places: BTreeMap::new(),

@@ -135,6 +135,9 @@ impl Stage<'_> {
             origin: None,
             trace: Trace { trace_id: [1; 16], parent: None, sampled: false },
             parent,
+            priority: workflow.flow.priority.default,
+            // A case plays one task, so there is nobody to wait for.
+            concurrency: None,
         }
     }
 

@@ -10,6 +10,7 @@ use tasker_engine::breaker_policy::BreakerPolicy;
 use tasker_engine::canary::Canary;
 use tasker_engine::contract::Violation;
 use tasker_engine::event::Entry;
+use tasker_engine::flow::{Priorities, Priority};
 use tasker_engine::transport::Transport;
 use tasker_engine::{
     CapabilityName, Namespace, Payload, StepIndex, SystemName, Task, TaskId, TaskStatus, Timestamp, Workflow, WorkflowName, WorkflowVersion,
@@ -19,6 +20,7 @@ use tasker_registry::registry::{Capability, System};
 pub use tasker_registry::{DrainRefusal, Withheld};
 pub use tasker_scheduler::Target;
 pub use tasker_scheduler::breaker::{Override, State};
+pub use tasker_scheduler::limits::{BacklogFull, Hold, Orders, QueueView};
 
 /// What became of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -338,6 +340,22 @@ pub enum SubmitError {
         /// The task it led to.
         task: TaskId,
     },
+    /// The priority is not one that the workflow allows; code `priority.not_allowed`.
+    #[error("priority {asked} is not allowed for workflow `{workflow}`: it takes {min} to {max}", min = .range.min, max = .range.max)]
+    PriorityNotAllowed {
+        /// Which workflow.
+        workflow: String,
+        /// What was asked for.
+        asked: Priority,
+        /// What it allows.
+        range: Priorities,
+    },
+    /// A capability that the workflow needs has as many waiting steps as it may; code `backlog.full`, HTTP 429.
+    #[error(
+        "{} steps wait for capability `{}` of system `{}`, and its limit is {}",
+        .0.waiting, .0.target.capability, .0.target.system, .0.limit
+    )]
+    BacklogFull(BacklogFull),
     /// A label or key is out of bounds.
     #[error("{0}")]
     Limit(String),

@@ -10,6 +10,7 @@ mod outside;
 mod parts;
 mod pauses;
 mod people;
+mod queues;
 mod request;
 pub(crate) mod submit;
 mod watchers;
@@ -22,6 +23,7 @@ pub use outside::*;
 pub use parts::*;
 pub use pauses::*;
 pub use people::*;
+pub use queues::{QueueChange, QueueState, Word};
 pub use request::*;
 pub(crate) use watchers::Watchers;
 

@@ -3,6 +3,7 @@
 use crate::port::store::WaitingFor;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
+use tasker_engine::flow::Priority;
 use tasker_engine::{TaskId, TaskStatus, Timestamp, WorkflowName, WorkflowVersion};
 
 /// A task to be run.
@@ -18,6 +19,8 @@ pub struct Submit {
     pub labels: BTreeMap<String, String>,
     /// A repeat with the same key and content finds the same task (P2). 1 to 255 bytes.
     pub idempotency_key: Option<String>,
+    /// How urgent it is; absent: what its workflow says.
+    pub priority: Option<Priority>,
     /// W3C `traceparent` of the caller; anything unreadable is ignored, as the standard asks.
     pub traceparent: Option<String>,
 }

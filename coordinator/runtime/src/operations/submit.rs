@@ -69,6 +69,7 @@ impl Operations {
             version: submit.version,
             input,
             labels: submit.labels,
+            priority: submit.priority,
             keyed,
             identified: None,
             traceparent: submit.traceparent,
@@ -126,6 +127,10 @@ fn fingerprint(submit: &Submit) -> Digest {
     for (name, value) in &submit.labels {
         part(name.as_bytes());
         part(value.as_bytes());
+    }
+    // Said only by those who say it, so that keys that were used before there were priorities find their tasks.
+    if let Some(priority) = submit.priority {
+        part(&priority.get().to_le_bytes());
     }
     Digest::of(&text)
 }

@@ -6,20 +6,49 @@ use crate::operations::AppliedWorkflow;
 use crate::port::store::WorkflowRow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use tasker_engine::{Digest, Namespace, Workflow, WorkflowName};
+use tasker_engine::{Digest, Namespace, StepIndex, Workflow, WorkflowName};
+use tasker_scheduler::gates::{RuleId, RuleName};
 use tasker_scheduler::route::{RouteKey, Rule};
-use tasker_scheduler::{Lane, LaneId, Scheduler, Target};
+use tasker_scheduler::{FlowId, Lane, LaneId, Scheduler, Target};
 
 /// One applied version.
 #[derive(Clone)]
 pub(super) struct Entry {
     pub workflow: Arc<Workflow>,
     /// By step of the workflow; none for those that ask no system.
-    pub lanes: Arc<Vec<Option<LaneId>>>,
+    pub lanes: Arc<Lanes>,
     pub description: String,
     pub row: Arc<WorkflowRow>,
     /// What its manifest declares about breakers and canaries.
     pub flow: Arc<DeclaredFlow>,
+}
+
+/// Where a workflow's steps wait.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    /// The workflow, which has its share in every lane.
+    pub flow: FlowId,
+    /// By step of the workflow; none for those that ask no system.
+    steps: Vec<Option<LaneId>>,
+    /// By step: the rules of its own limits, how many at once and how fast. Empty if no step has any.
+    rules: Vec<[Option<RuleId>; 2]>,
+}
+
+impl Lanes {
+    /// The lane of a step of the workflow.
+    pub fn of(&self, step: StepIndex) -> Option<LaneId> {
+        self.steps.get(step.at()).copied().flatten()
+    }
+
+    /// The rules of a step of the workflow.
+    pub fn rules(&self, step: StepIndex) -> [Option<RuleId>; 2] {
+        self.rules.get(step.at()).copied().unwrap_or_default()
+    }
+
+    /// Every lane, once for each step.
+    pub fn all(&self) -> impl Iterator<Item = LaneId> {
+        self.steps.iter().copied().flatten()
+    }
 }
 
 /// Every applied workflow.
@@ -47,7 +76,9 @@ impl Catalog {
             let route = rule.map(|rule| RouteKey { rule: Some(Arc::new(rule)), ..RouteKey::default() });
             Some(scheduler.lane(&Lane { target, route }))
         });
-        let (lanes, flow) = (Arc::new(lanes.collect()), Arc::new(flow));
+        let steps: Vec<Option<LaneId>> = lanes.collect();
+        let own = scheduler.flow(&workflow.namespace, &workflow.name);
+        let (lanes, flow) = (Arc::new(Lanes { flow: own, steps, rules: rules(&workflow, scheduler) }), Arc::new(flow));
         let entry = Entry { lanes, workflow: Arc::new(workflow), description, row: Arc::new(row), flow };
         let name = (entry.workflow.namespace.clone(), entry.workflow.name.clone());
         let versions = self.by_name.entry(name).or_default();
@@ -84,6 +115,17 @@ impl Catalog {
         self.by_name.keys().filter(move |(tenant, _)| tenant == namespace).map(|(_, name)| name)
     }
 
+    /// Every version of every workflow of a namespace.
+    pub fn of_namespace(&self, namespace: &Namespace) -> impl Iterator<Item = &Entry> {
+        self.by_name.iter().filter(move |((tenant, _), _)| tenant == namespace).flat_map(|(_, versions)| versions)
+    }
+
+    /// The current version of every workflow of a namespace.
+    pub fn currents(&self, namespace: &Namespace) -> impl Iterator<Item = &Entry> {
+        let of_namespace = self.by_name.iter().filter(move |((tenant, _), _)| tenant == namespace);
+        of_namespace.filter_map(|(_, versions)| versions.last())
+    }
+
     /// What the current versions of a namespace declare about breakers and canaries, the version that was applied last at the end.
     pub fn flows(&self, namespace: &Namespace) -> Vec<Arc<DeclaredFlow>> {
         let of_namespace = self.by_name.iter().filter(|((tenant, _), _)| tenant == namespace);
@@ -111,6 +153,23 @@ impl Catalog {
 
     /// Every lane a workflow of any namespace speaks of.
     pub fn lanes(&self) -> impl Iterator<Item = LaneId> {
-        self.by_digest.values().flat_map(|entry| entry.lanes.iter().copied().flatten())
+        self.by_digest.values().flat_map(|entry| entry.lanes.all())
     }
+}
+
+/// The rules of each step's own limits.
+fn rules(workflow: &Workflow, scheduler: &mut Scheduler) -> Vec<[Option<RuleId>; 2]> {
+    if workflow.steps.iter().all(|step| step.call().is_none_or(|call| call.limits.is_none())) {
+        return Vec::new();
+    }
+    let rules = workflow.steps.iter().map(|step| {
+        let limits = step.call().and_then(|call| call.limits.as_deref());
+        let mut rule = |is_rate: bool| {
+            let (namespace, workflow, step) = (workflow.namespace.clone(), workflow.name.clone(), step.name.clone());
+            scheduler.rule(&RuleName { namespace, workflow, step, is_rate })
+        };
+        let at_once = limits.and_then(|limits| limits.concurrency.as_ref()).map(|_| rule(false));
+        [at_once, limits.and_then(|limits| limits.rate.as_ref()).map(|_| rule(true))]
+    });
+    rules.collect()
 }

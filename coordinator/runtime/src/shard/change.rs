@@ -49,6 +49,10 @@ impl Shard {
                 let overridden = self.override_breaker(target, operator);
                 self.answer(answer, overridden);
             }
+            Command::ChangeQueue { target, change, answer } => {
+                let changed = self.order_queue(target, change);
+                self.answer(answer, changed);
+            }
             Command::DrainWorker { namespace, session, system, answer } => {
                 let drained = self.drain_worker(&namespace, &session, system.as_ref());
                 self.answer(answer, drained);
@@ -152,7 +156,7 @@ impl Shard {
             return Ok(Applied { workflow: Arc::new(workflow), changed: true, warnings, compatibility: assessed.found });
         }
         assessed.audit(&workflow, force);
-        let flow = DeclaredFlow::of(&manifest.systems);
+        let flow = DeclaredFlow::of(&namespace, &manifest.systems);
         for system in manifest.systems {
             self.manners.learn(&namespace, &system);
             let (base_url, health) = (system.base_url, system.health_check_url);

@@ -102,7 +102,12 @@ impl Shard {
         let version = request.version.as_ref().map(|version| version.as_str());
         let found = self.find_workflow(&namespace, &request.workflow, version).cloned();
         let entry = found.map_err(|unknown| refuse(unknown.to_string()))?;
+        let above = &parent.task.submission;
+        let range = entry.workflow.flow.priority;
+        let concurrency = self.concurrency_of_child(&parent.task, &entry.workflow, &request.input);
         let submission = Submission {
+            priority: above.priority.clamp(range.min, range.max),
+            concurrency,
             namespace,
             workflow: entry.workflow.digest,
             input: request.input,
@@ -133,6 +138,7 @@ impl Shard {
             self.record(id, started, None);
         }
         self.record(child, decision, None);
+        self.counted(child);
         self.settle_pause(child);
         Ok(())
     }

@@ -48,6 +48,8 @@ pub(super) fn concerned(command: &Command) -> Option<TaskId> {
         | Command::Status { .. }
         | Command::Figures { .. }
         | Command::OverrideBreaker { .. }
+        | Command::Queues { .. }
+        | Command::ChangeQueue { .. }
         | Command::DrainWorker { .. }
         | Command::DrainVersion { .. }
         | Command::Drain { .. } => None,
@@ -129,6 +131,8 @@ pub(super) fn refuse(command: Command, why: Unavailable) {
         | Command::Status { .. }
         | Command::Figures { .. }
         | Command::OverrideBreaker { .. }
+        | Command::Queues { .. }
+        | Command::ChangeQueue { .. }
         | Command::DrainWorker { .. }
         | Command::DrainVersion { .. }
         | Command::Drain { .. } => unreachable!("only changes and commands about tasks are refused"),

@@ -82,6 +82,7 @@ pub(super) struct Counters {
     pub rows_committed: u64,
     pub reannounced: u64,
     pub children_started: u64,
+    pub backlog_refused: u64,
     compensations_started: u64,
     pub bus_reconnects: u64,
     pub commit: Histogram,
@@ -119,6 +120,7 @@ impl Default for Counters {
             rows_committed: 0,
             reannounced: 0,
             children_started: 0,
+            backlog_refused: 0,
             compensations_started: 0,
             bus_reconnects: 0,
             commit: Histogram::new(metric::FINE),
@@ -335,6 +337,7 @@ impl Counters {
         }
         readings.add(&metric::STORE_ROWS, &[], self.rows_committed);
         readings.add(&metric::REANNOUNCED, &[], self.reannounced);
+        readings.add(&metric::BACKLOG_REFUSED, &[], self.backlog_refused);
         readings.add(&metric::CHILDREN_STARTED, &[], self.children_started);
         readings.add(&metric::COMPENSATIONS_STARTED, &[], self.compensations_started);
         readings.add(&metric::BUS_RECONNECTS, &[], self.bus_reconnects);

@@ -10,10 +10,10 @@ use tasker_engine::decide::Effect;
 use tasker_engine::decide::dispatch::{Assignment, ask_again, dispatch};
 use tasker_engine::event::Target;
 use tasker_registry::SessionKey;
-use tasker_scheduler::{LaneId, Waiting};
+use tasker_scheduler::{LaneId, Taken};
 
 impl Shard {
-    /// Gives out steps until nobody has a free slot for anything that waits. Lanes take turns, a step at a time.
+    /// Gives out steps until nobody has a free slot for anything that waits, or the group is full. Namespaces and their lanes take turns, a step at a time.
     pub(super) fn deliver(&mut self) {
         if self.draining.is_some() {
             return;
@@ -23,42 +23,54 @@ impl Shard {
             return;
         }
         self.release_reservations();
-        let mut lanes = self.scheduler.busy();
-        let costly = if self.has_costs() { lanes.clone() } else { Vec::new() };
+        let costly = if self.has_costs() { self.scheduler.busy() } else { Vec::new() };
+        let mut turns = self.scheduler.turns(self.uptime());
         let mut candidates: HashMap<LaneId, Candidates> = HashMap::new();
-        while !lanes.is_empty() {
-            lanes.retain(|lane| {
-                if !self.scheduler.admits(*lane, self.uptime()) {
-                    return false;
-                }
-                if self.goes_over_http(*lane) {
-                    return self.give_to_http(*lane);
-                }
-                let known = candidates.entry(*lane).or_insert_with(|| self.candidates(*lane));
-                if known.is_empty() && !self.is_offered(*lane) {
-                    return self.give_to_responders(*lane);
-                }
-                self.give_to_session(*lane, known)
-            });
+        // A group that is full is committed first, so that nobody's turn is so long that others wait for it; the end of the commit wakes the loop.
+        while self.is_roomy() {
+            let Some(lane) = self.scheduler.next_turn(&mut turns) else { break };
+            // How many attempts are open is not known before every task was read after a start.
+            let unknown = self.is_taking_in() && self.scheduler.is_counted(lane);
+            if !unknown && self.scheduler.admits(lane, self.uptime()) && self.give(lane, &mut candidates) {
+                self.scheduler.served(&mut turns, lane);
+            }
         }
         self.reserve_slots(&costly);
+    }
+
+    /// Gives one step of the lane to whoever may take it. False if nothing more can be given from this lane now.
+    fn give(&mut self, lane: LaneId, candidates: &mut HashMap<LaneId, Candidates>) -> bool {
+        if self.goes_over_http(lane) {
+            return self.give_to_http(lane);
+        }
+        let known = candidates.entry(lane).or_insert_with(|| self.candidates(lane));
+        if known.is_empty() && !self.is_offered(lane) {
+            return self.give_to_responders(lane);
+        }
+        self.give_to_session(lane, known)
     }
 
     /// Gives one step of the lane to a session. False if nothing more can be given from this lane now.
     fn give_to_session(&mut self, lane: LaneId, candidates: &mut Candidates) -> bool {
         let Some(session) = self.pick(lane, candidates) else { return false };
-        let Some(waiting) = self.take_step(lane) else { return false };
+        let Some(taken) = self.take_step(lane) else { return false };
+        let waiting = taken.waiting;
         self.reservation_used(lane, &session);
         let capability = &self.scheduler.name(lane).target.capability;
         let contract = self.registry.session(&session).and_then(|worker| self.registry.contract_of(worker, capability));
+        let token = AttemptToken(self.chance.draw());
         let assignment = Assignment {
-            token: AttemptToken(self.chance.draw()),
+            token,
             target: Target::Session(session.session.clone()),
             contract: contract.map(|(digest, contract)| (digest, &**contract)),
         };
-        let Some(resident) = self.residents.get_mut(waiting.task) else { return true };
+        let Some(resident) = self.residents.get_mut(waiting.task) else {
+            self.scheduler.give_back(&taken, self.uptime());
+            return true;
+        };
         let decision = dispatch(&mut resident.task, waiting.step, &assignment, self.clock.now());
-        self.permit(lane, assignment.token, &decision);
+        self.opened(&taken, token, &decision);
+        self.permit(lane, token, &decision);
         self.record(waiting.task, decision, Some(Asked::Session(session)));
         true
     }
@@ -70,23 +82,28 @@ impl Shard {
         if demanding || !self.responders.may_call(self.scheduler.base(lane), self.uptime()) {
             return false;
         }
-        let Some(waiting) = self.take_step(lane) else { return false };
+        let Some(taken) = self.take_step(lane) else { return false };
+        let waiting = taken.waiting;
         let assignment = Assignment { token: AttemptToken(self.chance.draw()), target: Target::Responders, contract: None };
-        let Some(resident) = self.residents.get_mut(waiting.task) else { return true };
+        let Some(resident) = self.residents.get_mut(waiting.task) else {
+            self.scheduler.give_back(&taken, self.uptime());
+            return true;
+        };
         let decision = dispatch(&mut resident.task, waiting.step, &assignment, self.clock.now());
+        self.opened(&taken, assignment.token, &decision);
         self.permit(lane, assignment.token, &decision);
         self.record(waiting.task, decision, Some(Asked::Responders));
         true
     }
 
     /// Takes the step whose turn it is. If its workflow is paused, so is its task from now on, and the dispatch leaves it alone.
-    fn take_step(&mut self, lane: LaneId) -> Option<Waiting> {
-        let waiting = self.scheduler.take(lane)?;
-        self.note_wait(lane, &waiting);
+    pub(super) fn take_step(&mut self, lane: LaneId) -> Option<Taken> {
+        let taken = self.scheduler.take(lane, self.uptime())?;
+        self.note_wait(lane, &taken.waiting);
         if !self.pauses.is_empty() {
-            self.settle_pause(waiting.task);
+            self.settle_pause(taken.waiting.task);
         }
-        Some(waiting)
+        Some(taken)
     }
 
     /// Attempts that found no responder go to workers that have joined since.

@@ -96,10 +96,9 @@ impl Shard {
                 let Some(resident) = self.residents.get(id) else { return };
                 let StepState::Ready { since } = resident.task.progress(step).state else { return };
                 let waiting = Waiting { task: id, step, since };
-                let returned = !resident.task.progress(step).closed.is_empty();
                 let (Some(lane), bucket) = (resident.lane(step), bucket_of(&resident.task, step)) else { return };
                 let lane = self.scheduler.lane_of(lane, id, bucket);
-                self.scheduler.enqueue(lane, waiting, returned);
+                self.enqueue(lane, waiting);
             }
             Effect::StartChild { step } => self.await_child(id, step),
             Effect::Listen { step, name, key } => self.listen(id, step, name, key),
@@ -125,7 +124,9 @@ impl Shard {
             },
             Effect::AttemptClosed { step, token, .. } => {
                 self.note_run(id, step, &token);
-                self.attempts.remove(&token.0);
+                if self.attempts.remove(&token.0).is_some() {
+                    self.closed(id, step, token);
+                }
                 self.responders.forget(&token.0);
                 self.http.forget(&token.0);
                 self.report_health(id, step, token);
@@ -148,6 +149,7 @@ impl Shard {
             }
         }
         self.open_letter(id);
+        self.uncounted(id);
         self.tell_parent(id);
     }
 }

@@ -59,6 +59,11 @@ impl Shard {
             readings.add(&metric::STEPS_WAITING, &[wait], count);
         }
         readings.add(&metric::STEPS_HELD, &[], tally.held);
+        for (by, count) in self.held_back() {
+            readings.add(&metric::STEPS_HELD_BACK, &[by], count);
+        }
+        readings.add(&metric::TASKS_QUEUED, &[], self.turnstile.queued());
+        readings.add(&metric::LIMIT_KEYS, &[], self.scheduler.gate_count());
         readings.add(&metric::WORKFLOWS_PAUSED, &[], self.pauses.len());
         readings.add(&metric::CHILDREN_OPEN, &[], tally.children);
         readings.add(&metric::CHILDREN_WAITING, &[], self.nursery.len());

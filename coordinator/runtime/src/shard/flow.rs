@@ -4,6 +4,7 @@
 //! orders end with the process that took them, and the log keeps them.
 
 use super::Shard;
+use super::limits::DeclaredLimits;
 use crate::operations::{BreakerFigure, BreakerView, CapabilityView, DrainedVersion, FleetError, WorkerView};
 use std::collections::BTreeMap;
 use tasker_engine::breaker_policy::BreakerPolicy;
@@ -26,10 +27,11 @@ pub(super) struct DeclaredFlow {
     breakers: Vec<(SystemName, CapabilityName, BreakerPolicy)>,
     canaries: Vec<(SystemName, Canary)>,
     costs: Vec<(SystemName, CapabilityName, u32)>,
+    pub limits: DeclaredLimits,
 }
 
 impl DeclaredFlow {
-    pub fn of(systems: &[DeclaredSystem]) -> Self {
+    pub fn of(namespace: &Namespace, systems: &[DeclaredSystem]) -> Self {
         let breakers = systems.iter().flat_map(|system| {
             let declared = system.capabilities.iter().filter_map(|capability| Some((capability.name.clone(), capability.breaker?)));
             declared.map(|(capability, policy)| (system.name.clone(), capability, policy))
@@ -39,7 +41,8 @@ impl DeclaredFlow {
             let declared = system.capabilities.iter().filter_map(|capability| Some((capability.name.clone(), capability.slot_cost?)));
             declared.map(|(capability, cost)| (system.name.clone(), capability, cost))
         });
-        Self { breakers: breakers.collect(), canaries: canaries.collect(), costs: costs.collect() }
+        let limits = DeclaredLimits::of(namespace, systems);
+        Self { breakers: breakers.collect(), canaries: canaries.collect(), costs: costs.collect(), limits }
     }
 }
 
@@ -49,7 +52,8 @@ impl Shard {
     pub(super) fn declare_flow(&mut self, namespace: &Namespace) {
         let (mut breakers, mut canaries) = (BTreeMap::new(), BTreeMap::new());
         let mut costs = Vec::new();
-        for flow in self.catalog.flows(namespace) {
+        let flows = self.catalog.flows(namespace);
+        for flow in &flows {
             for (system, capability, policy) in &flow.breakers {
                 let target = Target { namespace: namespace.clone(), system: system.clone(), capability: capability.clone() };
                 breakers.insert(target, Some(*policy));
@@ -71,6 +75,8 @@ impl Shard {
         for (system, canary) in canaries {
             self.scheduler.set_canary(namespace, &system, canary);
         }
+        self.declare_limits(namespace, &flows);
+        self.admit_all(namespace);
     }
 
     /// Tells the breaker of a lane, if it has one, that an attempt has started. A decision that asks nobody (the step was withdrawn meanwhile, or its

@@ -116,6 +116,8 @@ fn changes(command: &Command) -> bool {
         | Command::Items { .. }
         | Command::Systems { .. }
         | Command::Capabilities { .. }
+        | Command::Queues { .. }
+        | Command::ChangeQueue { .. }
         | Command::Why { .. }
         | Command::Status { .. }
         | Command::Figures { .. }

@@ -107,11 +107,15 @@ impl Shard {
         if demanding || !self.http.may_call(self.scheduler.base(lane), self.uptime()) || self.is_unhealthy(lane) {
             return false;
         }
-        let Some(waiting) = self.scheduler.take(lane) else { return false };
-        self.note_wait(lane, &waiting);
+        let Some(taken) = self.take_step(lane) else { return false };
+        let waiting = taken.waiting;
         let assignment = Assignment { token: AttemptToken(self.chance.draw()), target: Target::Http, contract: None };
-        let Some(resident) = self.residents.get_mut(waiting.task) else { return true };
+        let Some(resident) = self.residents.get_mut(waiting.task) else {
+            self.scheduler.give_back(&taken, self.uptime());
+            return true;
+        };
         let decision = dispatch(&mut resident.task, waiting.step, &assignment, self.clock.now());
+        self.opened(&taken, assignment.token, &decision);
         self.permit(lane, assignment.token, &decision);
         self.record(waiting.task, decision, Some(Asked::Http));
         true

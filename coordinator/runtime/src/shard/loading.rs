@@ -14,8 +14,8 @@ use crate::settings::GROUP_ROWS_MAX;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tasker_engine::TaskId;
 use tasker_engine::event::{Entry, Event};
+use tasker_engine::{Namespace, TaskId};
 use tasker_registry::SessionKey;
 use tasker_registry::message::{Held, WorkerReply};
 
@@ -289,6 +289,9 @@ impl Shard {
         let held = std::mem::take(&mut start.held);
         let elapsed_ms = self.uptime().as_millis() as u64;
         tracing::info!(active = self.active(), asleep = self.absent.asleep(), elapsed_ms, "every active task has been read");
+        // Who counts is known now, so whoever waited for that goes on.
+        let namespaces: BTreeSet<Namespace> = self.catalog.all().map(|workflow| workflow.namespace.clone()).collect();
+        namespaces.iter().for_each(|namespace| self.admit_all(namespace));
         held.into_iter().for_each(|command| self.take_command(command));
     }
 

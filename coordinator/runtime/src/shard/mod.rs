@@ -26,6 +26,7 @@ mod hearing;
 mod http;
 mod inbound;
 mod letters;
+mod limits;
 mod loading;
 mod measuring;
 mod outside;
@@ -44,10 +45,12 @@ mod submit;
 mod take_in;
 mod tally;
 mod timers;
+mod turnstile;
 mod views;
 mod waits;
 mod why;
 mod why_flow;
+mod why_limits;
 
 pub use recover::StartError;
 
@@ -151,6 +154,10 @@ pub(crate) struct Shard {
     attempts: Attempts,
     /// Of open attempts whose capability has a breaker: what it is told when they end.
     permits: HashMap<TokenKey, (TargetId, Permit)>,
+    /// Of open attempts whose step has limits of its own: through which gates they went.
+    passed: limits::Passed,
+    /// Tasks that are counted by key.
+    turnstile: turnstile::Turnstile,
     waiters: HashMap<TaskId, Vec<Waiter>>,
     effects: Effects,
     nursery: Nursery,

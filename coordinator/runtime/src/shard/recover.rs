@@ -105,6 +105,8 @@ impl Shard {
             manners: Manners::default(),
             attempts: Attempts::default(),
             permits: HashMap::new(),
+            passed: super::limits::Passed::default(),
+            turnstile: super::turnstile::Turnstile::default(),
             waiters: HashMap::new(),
             effects: Effects::default(),
             nursery: Nursery::default(),
@@ -132,6 +134,9 @@ impl Shard {
             full: None,
             draining: None,
         };
+        if recovery.last > 0 {
+            shard.scheduler.set_cold();
+        }
         shard.restore_definitions(&recovery)?;
         recovery.workflow_pauses.into_iter().for_each(|pause| shard.pauses.restore(pause));
         recovery.open_letters.into_iter().for_each(|letter| shard.letters.restore(letter));
@@ -181,7 +186,7 @@ impl Shard {
             for system in &manifest.systems {
                 self.manners.learn(&row.namespace, system);
             }
-            let flow = DeclaredFlow::of(&manifest.systems);
+            let flow = DeclaredFlow::of(&row.namespace, &manifest.systems);
             self.catalog.insert(manifest.workflow, manifest.description, flow, row.clone(), &mut self.scheduler);
         }
         let namespaces: BTreeSet<&Namespace> = recovery.workflows.iter().map(|row| &row.namespace).collect();

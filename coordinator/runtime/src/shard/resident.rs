@@ -1,5 +1,6 @@
 //! Tasks in memory, and the idempotency keys that the store may not show yet.
 
+use super::catalog::Lanes;
 use super::tally::Share;
 use crate::operations::{COMMENTS_SHOWN_MAX, Comment};
 use crate::port::store::{KeyUse, Sequence};
@@ -21,7 +22,7 @@ pub(super) struct Resident {
     /// The place of its newest journal row.
     pub last: Sequence,
     /// The lane of each step of the workflow; none for those that ask no system.
-    pub lanes: Arc<Vec<Option<LaneId>>>,
+    pub lanes: Arc<Lanes>,
     /// The latest progress of running steps.
     pub progress: BTreeMap<StepIndex, Payload>,
     /// The latest comments on its approvals, oldest first.
@@ -31,7 +32,7 @@ pub(super) struct Resident {
 }
 
 impl Resident {
-    pub fn new(task: Task, last: Sequence, lanes: Arc<Vec<Option<LaneId>>>) -> Self {
+    pub fn new(task: Task, last: Sequence, lanes: Arc<Lanes>) -> Self {
         Self { task, last, lanes, progress: BTreeMap::new(), comments: VecDeque::new(), share: Share::default() }
     }
 
@@ -49,7 +50,7 @@ impl Resident {
 
     /// The lane of a step or item; none if it asks no system.
     pub fn lane(&self, step: StepIndex) -> Option<LaneId> {
-        self.lanes.get(self.task.node(step).at()).copied().flatten()
+        self.lanes.of(self.task.node(step))
     }
 }
 

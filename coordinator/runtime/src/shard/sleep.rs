@@ -8,6 +8,7 @@ use super::Shard;
 use super::absent::next_timer;
 use std::time::Duration;
 use tasker_engine::event::Target;
+use tasker_engine::flow::{OnLimit, TaskConcurrency};
 use tasker_engine::task::StepState;
 use tasker_engine::{Task, TaskId, TaskStatus};
 
@@ -35,7 +36,13 @@ pub(super) fn is_still(task: &Task) -> bool {
         | StepState::Skipped { .. }
         | StepState::Cancelled { .. } => true,
     };
-    task.status == TaskStatus::Running && task.steps.iter().all(|progress| is_still(&progress.state))
+    task.status == TaskStatus::Running && !is_wanted_by_key(task) && task.steps.iter().all(|progress| is_still(&progress.state))
+}
+
+/// Whether another task's coming or going may admit or cancel a task at any moment: those stay.
+fn is_wanted_by_key(task: &Task) -> bool {
+    let cancels = |concurrency: &TaskConcurrency| concurrency.on_limit == OnLimit::CancelInProgress;
+    task.queued || task.workflow.flow.concurrency.as_deref().is_some_and(cancels)
 }
 
 /// The child tasks that a task waits for.

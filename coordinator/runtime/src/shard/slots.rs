@@ -98,7 +98,7 @@ impl Shard {
         let uptime = self.uptime();
         let over = |(session, reserved): (&SessionKey, &Reservation)| {
             let takes_work = self.registry.session(session).is_some_and(Session::takes_work);
-            let waits = self.scheduler.head(reserved.lane).is_some() && !self.is_held_back(reserved.lane);
+            let waits = self.scheduler.head(reserved.lane).is_some() && !self.starts_nothing(reserved.lane);
             let lasts = uptime.saturating_sub(reserved.since) < RESERVED_MAX;
             (!(takes_work && waits && lasts)).then(|| (session.clone(), reserved.lane))
         };
@@ -124,7 +124,7 @@ impl Shard {
         let uptime = self.uptime();
         let patient = self.clock.now().since(head.since) < RESERVE_AFTER
             || self.slots.ended.get(&lane).is_some_and(|ended| uptime.saturating_sub(*ended) < RESERVE_AFTER);
-        if patient || self.is_held_back(lane) || self.reserved_for(lane).is_some() {
+        if patient || self.starts_nothing(lane) || self.reserved_for(lane).is_some() {
             return None;
         }
         let able = self.able(lane).into_iter().filter(|session| self.cost(session, lane) > 1 && !self.is_reserved_from(&session.key, lane));

@@ -69,6 +69,7 @@ fn spans_of_event(task: &Task, event: &Event, at: Timestamp) -> Option<Span> {
         | Event::StepHeld { .. }
         | Event::StepResolved { resolution: Resolution::Retry | Resolution::Skip | Resolution::Fail, .. }
         | Event::TaskEnding { .. }
+        | Event::TaskAdmitted
         | Event::TaskPaused { .. }
         | Event::TaskResumed
         | Event::AttemptFailed { .. }

@@ -54,6 +54,12 @@ impl Shard {
                 return Ok(Accepted::Done(found));
             }
         }
+        let range = workflow.flow.priority;
+        let priority = range.of(new.priority).map_err(|asked| SubmitError::PriorityNotAllowed {
+            workflow: workflow.name.to_string(),
+            asked,
+            range,
+        })?;
         let trace = new.traceparent.as_deref().and_then(parse_traceparent);
         let submission = Submission {
             namespace: new.namespace.clone(),
@@ -64,6 +70,8 @@ impl Shard {
             origin: None,
             trace: trace.unwrap_or_else(|| new_trace(self.chance.draw())),
             parent: None,
+            priority,
+            concurrency: None,
         };
         let submitted = self.submit(&entry, submission, Vec::new())?;
         let now = self.clock.now();
@@ -148,7 +156,7 @@ impl Shard {
     fn submit(
         &mut self,
         entry: &catalog::Entry,
-        submission: Submission,
+        mut submission: Submission,
         kept: Vec<(StepIndex, Payload)>,
     ) -> Result<Submitted, SubmitError> {
         let now = self.clock.now();
@@ -158,6 +166,11 @@ impl Shard {
         if self.active() >= self.settings.active_tasks_max {
             return Err(Unavailable::Busy { retry_after: Duration::from_secs(2) }.into());
         }
+        if let Some(full) = self.backlog_full(&entry.lanes) {
+            self.counters.backlog_refused += 1;
+            return Err(SubmitError::BacklogFull(full));
+        }
+        submission.concurrency = self.concurrency_of(&entry.workflow, &submission.input);
         let id = self.next_task(now);
         let trace_id = hex(&submission.trace.trace_id);
         let (task, decision) = accept(id, &entry.workflow, submission, kept, now).map_err(|refusal| match refusal {
@@ -167,6 +180,7 @@ impl Shard {
         self.last_task = id;
         self.residents.accept(Resident::new(task, 0, entry.lanes.clone()));
         self.record(id, decision, None);
+        self.counted(id);
         self.settle_pause(id);
         Ok(Submitted { task: id, created: true, trace_id })
     }
@@ -199,6 +213,7 @@ impl Shard {
         let entry = self.catalog.pinned(namespace, submission.workflow).cloned().ok_or(ChangeError::UnknownTask(id))?;
         self.submit(&entry, submission, kept).map_err(|error| match error {
             SubmitError::Unavailable(unavailable) => unavailable.into(),
+            SubmitError::BacklogFull(full) => Unavailable::Busy { retry_after: full.retry_after }.into(),
             // The same input fitted the same workflow before, and there is no key.
             other => ChangeError::Unavailable(Unavailable::Read(other.to_string())),
         })

@@ -49,6 +49,7 @@ impl Shard {
         self.reopen(&task);
         let effects = resume(&task);
         self.waits.restore(&task);
+        self.turnstile.count(&task);
         let mut resident = Resident::new(task, last, entry.lanes);
         rows.iter().for_each(|row| resident.note(&row.entry));
         if is_counted {
@@ -79,7 +80,7 @@ impl Shard {
             };
             if carrier == Carrier::Parked {
                 let entry = self.catalog.pinned(&task.workflow.namespace, task.workflow.digest);
-                if let Some(lane) = entry.and_then(|entry| entry.lanes[task.node(step).at()]) {
+                if let Some(lane) = entry.and_then(|entry| entry.lanes.of(task.node(step))) {
                     // Whether a system over HTTP had accepted is not recorded: it is asked again, and its callback counts either way.
                     let whom = if open.target == Target::Http { &mut self.http } else { &mut self.responders };
                     whom.park(lane, open.token.0, Duration::ZERO);
@@ -91,6 +92,7 @@ impl Shard {
             {
                 self.greet(std::slice::from_ref(key));
             }
+            self.still_open(task, step, open.token);
             self.attempts.put(open.token.0, Open { task: task.id, step, carrier, sent_at: Duration::ZERO });
         }
     }

@@ -109,6 +109,8 @@ impl Shard {
     /// Whether a step is not over and waits for nothing that can ever wake it (P12): never.
     fn is_uncovered(&self, task: &Task, step: StepIndex) -> bool {
         match &task.progress(step).state {
+            // A task that waits for its turn stands in its line.
+            StepState::Pending if task.queued => !self.turnstile.is_in_line(task),
             // An item waits for its turn among the others.
             StepState::Pending => task.item(step).is_none() && task.progress(step).open_dependencies == 0,
             StepState::Running(open) => match open.target {

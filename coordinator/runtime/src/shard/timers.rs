@@ -69,12 +69,13 @@ impl Shard {
             return Duration::ZERO;
         }
         let far = Duration::from_secs(3600);
-        match self.timers.first() {
+        let timer = match self.timers.first() {
             // Whoever comes from the store wakes the loop.
             Some((_, task, _)) if self.must_wait_to_be_read(task) => far,
             Some((due, _, _)) => due.since(self.clock.now()),
             None => far,
-        }
+        };
+        timer.min(self.next_token().unwrap_or(far))
     }
 
     /// Fires what is due; a bounded number per turn, so that many timers at once do not hold up everything else.

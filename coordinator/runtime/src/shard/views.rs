@@ -73,6 +73,10 @@ impl Shard {
                 let views = self.capabilities(&namespace);
                 self.answer(answer, views);
             }
+            Command::Queues { namespace, answer } => {
+                let views = self.queues(&namespace);
+                self.answer(answer, views);
+            }
             Command::Approvals { namespace, list, answer } => {
                 let page = self.approvals(&namespace, &list);
                 self.answer(answer, Ok(page));
@@ -112,6 +116,7 @@ impl Shard {
             | Command::Retry { .. }
             | Command::Callback { .. }
             | Command::OverrideBreaker { .. }
+            | Command::ChangeQueue { .. }
             | Command::DrainWorker { .. }
             | Command::DrainVersion { .. }
             | Command::Drain { .. } => {

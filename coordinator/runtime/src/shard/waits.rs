@@ -81,6 +81,7 @@ impl Waits {
                 | Event::FallbackTaken { .. }
                 | Event::StepResolved { .. }
                 | Event::TaskEnding { .. }
+                | Event::TaskAdmitted
                 | Event::TaskPaused { .. }
                 | Event::TaskResumed
                 | Event::ReplyConflicted { .. }

@@ -31,7 +31,7 @@ impl Shard {
 
     /// What holds for the whole task.
     fn why_whole(&self, task: &Task) -> Vec<Told> {
-        let mut told = Vec::new();
+        let mut told: Vec<Told> = self.why_queued(task).into_iter().collect();
         if let Some(paused) = &task.paused {
             let text = format!("the task is paused since {}: {}; nothing new starts", short(self.ago(paused.since)), paused.reason);
             let parent = task.submission.parent.filter(|parent| !parent.detached).map(|parent| parent.task);
@@ -82,6 +82,8 @@ impl Shard {
             | StepState::Failed { .. }
             | StepState::Skipped { .. }
             | StepState::Cancelled { .. } => None,
+            // What the whole task waits for is told of the whole task.
+            StepState::Pending if task.queued => None,
             StepState::Pending => plain(why_pending(task, step)),
             StepState::Parked => plain(why_parked(task)),
             StepState::BackingOff { until } => {
@@ -97,8 +99,8 @@ impl Shard {
             StepState::Ready { since } => match &definition.kind {
                 StepKind::Call(call) => {
                     let (text, hint) = self.why_waiting(resident, step, call);
-                    let ahead = self.ahead_of(resident, step);
-                    Some((format!("{text}; {ahead} steps are ahead, it has waited {}", short(self.ago(*since))), hint))
+                    let place = self.place_of(resident, step);
+                    Some((format!("{text}; {place}, it has waited {}", short(self.ago(*since))), hint))
                 }
                 StepKind::Child(child) => plain(format!(
                     "waits {} for its child task of workflow `{}` to be started{}",
@@ -144,15 +146,9 @@ impl Shard {
         Some(Reason { step: Some(task.label(step).to_string()), text, hint })
     }
 
-    fn ahead_of(&self, resident: &Resident, step: StepIndex) -> usize {
-        let id = resident.task.id;
-        let lane = self.lane_of(resident, step);
-        lane.and_then(|lane| self.scheduler.position(lane, id, step)).unwrap_or(0)
-    }
-
     fn why_waiting(&self, resident: &Resident, step: StepIndex, call: &Call) -> Told {
         let namespace = &resident.task.workflow.namespace;
-        if let Some(told) = self.why_held_back(namespace, call) {
+        if let Some(told) = self.why_held_back(namespace, call).or_else(|| self.why_limited(resident, step, call)) {
             return told;
         }
         let offering: Vec<_> = self.registry.offering(namespace, &call.system, &call.capability).collect();

@@ -129,8 +129,12 @@ mod tests {
     use tasker_engine::breaker_policy::BreakerPolicy;
 
     fn told(state: State, operator: Override, waiting: usize, next_probe_in: Option<u64>) -> Option<String> {
-        let call =
-            Call { system: "node_payments".parse().expect("valid"), capability: "payment.charge".parse().expect("valid"), route: None };
+        let call = Call {
+            system: "node_payments".parse().expect("valid"),
+            capability: "payment.charge".parse().expect("valid"),
+            route: None,
+            limits: None,
+        };
         let breaker = BreakerView {
             state,
             since: Timestamp::from_millis(0),

@@ -22,28 +22,49 @@ fn canary(share: u64) -> Canary {
     Canary::new(VersionConstraint::parse(">=2").expect("valid"), share).expect("in range")
 }
 
+/// How a step of the workflow stands that has no limits of its own.
+fn standing(scheduler: &mut Scheduler, returned: bool) -> Standing {
+    let workflow = tasker_engine::WorkflowName::new("order").expect("valid");
+    let flow = scheduler.flow(&target("charge").namespace, &workflow);
+    Standing { flow, priority: Priority::default(), returned, gates: [None; 2] }
+}
+
+fn enqueue(scheduler: &mut Scheduler, lane: LaneId, waiting: Waiting, returned: bool) {
+    let standing = standing(scheduler, returned);
+    scheduler.enqueue(lane, waiting, standing);
+}
+
+fn take(scheduler: &mut Scheduler, lane: LaneId) -> Option<Waiting> {
+    scheduler.take(lane, Duration::ZERO).map(|taken| taken.waiting)
+}
+
+fn busy(scheduler: &mut Scheduler) -> Vec<LaneId> {
+    let mut turns = scheduler.turns(Duration::ZERO);
+    std::iter::from_fn(|| scheduler.next_turn(&mut turns)).collect()
+}
+
 #[test]
 fn a_lane_is_first_come_first_served() {
     let mut scheduler = Scheduler::default();
     let charge = scheduler.lane(&lane("charge"));
-    (0..3).for_each(|number| scheduler.enqueue(charge, waiting(number), false));
+    (0..3).for_each(|number| enqueue(&mut scheduler, charge, waiting(number), false));
     assert_eq!(scheduler.head(charge), Some(&waiting(0)));
-    let taken: Vec<_> = std::iter::from_fn(|| scheduler.take(charge)).collect();
+    let taken: Vec<_> = std::iter::from_fn(|| take(&mut scheduler, charge)).collect();
     assert_eq!(taken, [waiting(0), waiting(1), waiting(2)]);
     assert_eq!(scheduler.waiting(), 0);
-    assert!(scheduler.busy().is_empty());
+    assert!(busy(&mut scheduler).is_empty());
 }
 
 #[test]
 fn a_step_whose_worker_died_goes_ahead_of_those_that_never_had_a_turn() {
     let mut scheduler = Scheduler::default();
     let charge = scheduler.lane(&lane("charge"));
-    scheduler.enqueue(charge, waiting(1), false);
-    scheduler.enqueue(charge, waiting(2), false);
-    scheduler.enqueue(charge, waiting(3), true);
-    scheduler.enqueue(charge, waiting(4), true);
+    enqueue(&mut scheduler, charge, waiting(1), false);
+    enqueue(&mut scheduler, charge, waiting(2), false);
+    enqueue(&mut scheduler, charge, waiting(3), true);
+    enqueue(&mut scheduler, charge, waiting(4), true);
     assert_eq!(scheduler.position(charge, waiting(1).task, StepIndex(0)), Some(2));
-    let taken: Vec<_> = std::iter::from_fn(|| scheduler.take(charge)).collect();
+    let taken: Vec<_> = std::iter::from_fn(|| take(&mut scheduler, charge)).collect();
     assert_eq!(taken, [waiting(3), waiting(4), waiting(1), waiting(2)]);
 }
 
@@ -51,9 +72,9 @@ fn a_step_whose_worker_died_goes_ahead_of_those_that_never_had_a_turn() {
 fn lanes_take_turns_at_being_first() {
     let mut scheduler = Scheduler::default();
     let (charge, refund) = (scheduler.lane(&lane("charge")), scheduler.lane(&lane("refund")));
-    scheduler.enqueue(charge, waiting(0), false);
-    scheduler.enqueue(refund, waiting(1), false);
-    let first: BTreeSet<_> = (0..2).map(|_| scheduler.busy()[0]).collect();
+    enqueue(&mut scheduler, charge, waiting(0), false);
+    enqueue(&mut scheduler, refund, waiting(1), false);
+    let first: BTreeSet<_> = (0..2).map(|_| busy(&mut scheduler)[0]).collect();
     assert_eq!(first, BTreeSet::from([charge, refund]));
     assert_eq!(scheduler.lane(&lane("charge")), charge, "a lane keeps its number");
 }
@@ -107,9 +128,9 @@ fn the_backlog_of_a_capability_is_that_of_all_its_lanes() {
     let mut scheduler = Scheduler::default();
     let charge = scheduler.lane(&lane("charge"));
     let sticky = scheduler.lane_of(charge, waiting(0).task, Some(Bucket::of("key")));
-    scheduler.enqueue(charge, waiting(5), false);
-    scheduler.enqueue(sticky, waiting(3), false);
-    scheduler.enqueue(sticky, waiting(4), false);
+    enqueue(&mut scheduler, charge, waiting(5), false);
+    enqueue(&mut scheduler, sticky, waiting(3), false);
+    enqueue(&mut scheduler, sticky, waiting(4), false);
     assert_eq!(scheduler.backlog()[&target("charge")], (3, Some(Timestamp::from_millis(3))));
     assert_eq!(scheduler.waiting_for(&target("charge")), 3);
     assert_eq!(scheduler.waiting_for(&target("refund")), 0);

@@ -38,6 +38,8 @@ pub fn accepted() -> Event {
         origin: None,
         trace: Trace { trace_id: [7; 16], parent: None, sampled: true },
         parent: None,
+        priority: tasker_engine::flow::Priority::default(),
+        concurrency: None,
     }))
 }
 

@@ -5,7 +5,8 @@ use prost::Message;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tasker_engine::event::Resolution;
-use tasker_engine::task::{Cause, Parent, SkipReason, Submission, Trace, Wait};
+use tasker_engine::flow::Priority;
+use tasker_engine::task::{Cause, Concurrency, Parent, SkipReason, Submission, Trace, Wait};
 use tasker_engine::{
     AttemptNumber, AttemptToken, Digest, Entry, ErrorCode, Event, Failure, FailureKind, Namespace, Payload, SessionId, StepIndex, Target,
     TaskId, Timestamp,
@@ -110,6 +111,7 @@ fn event(event: proto::Event) -> Result<Event, Undecodable> {
         }
         Fact::TaskEnding(fact) => Event::TaskEnding { cause: cause(fact.cause)?, compensate: fact.compensate },
         Fact::TaskPaused(fact) => Event::TaskPaused { reason: fact.reason },
+        Fact::TaskAdmitted(proto::TaskAdmitted {}) => Event::TaskAdmitted,
         Fact::TaskResumed(proto::TaskResumed {}) => Event::TaskResumed,
     })
 }
@@ -123,6 +125,7 @@ fn submission(fact: proto::TaskAccepted) -> Result<Submission, Undecodable> {
     }
     let stored = fact.trace.ok_or(Undecodable::Missing("trace"))?;
     let namespace = Namespace::new(&fact.namespace).map_err(|_| Undecodable::Invalid { field: "namespace", rule: "a namespace's name" })?;
+    let priority = Priority::new(fact.priority.into());
     Ok(Submission {
         namespace,
         workflow: Digest(exactly("workflow", &fact.workflow)?),
@@ -136,6 +139,8 @@ fn submission(fact: proto::TaskAccepted) -> Result<Submission, Undecodable> {
             sampled: stored.sampled,
         },
         parent: fact.parent.map(parent).transpose()?,
+        priority: priority.ok_or(Undecodable::Invalid { field: "priority", rule: "from -100 to 100" })?,
+        concurrency: fact.concurrency.map(|counted| Concurrency { key: counted.key, queued: counted.queued }),
     })
 }
 

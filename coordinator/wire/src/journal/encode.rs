@@ -88,6 +88,7 @@ fn fact(event: &Event) -> proto::event::Fact {
             Fact::TaskEnding(proto::TaskEnding { cause: Some(cause(why)), compensate: *compensate })
         }
         Event::TaskPaused { reason } => Fact::TaskPaused(proto::TaskPaused { reason: reason.clone() }),
+        Event::TaskAdmitted => Fact::TaskAdmitted(proto::TaskAdmitted {}),
         Event::TaskResumed => Fact::TaskResumed(proto::TaskResumed {}),
     }
 }
@@ -103,6 +104,8 @@ fn accepted(submission: &Submission) -> proto::TaskAccepted {
         origin: submission.origin.map(|task| task.as_number()),
         trace: Some(trace(submission.trace)),
         parent: submission.parent.map(parent),
+        priority: submission.priority.get().into(),
+        concurrency: submission.concurrency.as_ref().map(|counted| proto::Concurrency { key: counted.key.clone(), queued: counted.queued }),
     }
 }
 

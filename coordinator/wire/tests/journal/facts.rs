@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use proptest::strategy::Union;
 use std::time::Duration;
 use tasker_engine::event::Resolution;
-use tasker_engine::task::{Cause, Parent, SkipReason, Submission, Trace, Wait};
+use tasker_engine::flow::Priority;
+use tasker_engine::task::{Cause, Concurrency, Parent, SkipReason, Submission, Trace, Wait};
 use tasker_engine::{
     AttemptNumber, AttemptToken, Digest, Entry, ErrorCode, Event, Failure, FailureKind, Namespace, Payload, SessionId, StepIndex, Target,
     TaskId, Timestamp,
@@ -86,8 +87,9 @@ fn submission() -> impl Strategy<Value = Submission> {
         option::of(task()),
         trace,
         option::of(parent()),
+        (-100..=100i64, option::of((text(), any::<bool>()))),
     )
-        .prop_map(|(namespace, workflow, input, labels, idempotency_key, origin, trace, parent)| Submission {
+        .prop_map(|(namespace, workflow, input, labels, idempotency_key, origin, trace, parent, (priority, counted))| Submission {
             namespace: Namespace::new(&namespace).expect("of the right form"),
             workflow,
             input,
@@ -96,6 +98,8 @@ fn submission() -> impl Strategy<Value = Submission> {
             origin,
             trace,
             parent,
+            priority: Priority::new(priority).expect("on the scale"),
+            concurrency: counted.map(|(key, queued)| Concurrency { key, queued }),
         })
 }
 
@@ -184,6 +188,7 @@ pub fn every_fact() -> Vec<BoxedStrategy<Event>> {
         (cause(), any::<bool>()).prop_map(|(cause, compensate)| Event::TaskEnding { cause, compensate }).boxed(),
         text().prop_map(|reason| Event::TaskPaused { reason }).boxed(),
         Just(Event::TaskResumed).boxed(),
+        Just(Event::TaskAdmitted).boxed(),
     ]
 }
 
@@ -222,6 +227,7 @@ pub fn number_of(event: &Event) -> u32 {
         Event::TaskEnding { .. } => 30,
         Event::TaskPaused { .. } => 31,
         Event::TaskResumed => 32,
+        Event::TaskAdmitted => 33,
     }
 }
 

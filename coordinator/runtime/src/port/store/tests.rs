@@ -10,7 +10,7 @@ fn step(name: &str) -> Step {
     let capability = CapabilityName::new("do.it").expect("of the right form");
     Step {
         name: StepName::new(name).expect("of the right form"),
-        kind: StepKind::Call(Call { system, capability, route: None }),
+        kind: StepKind::Call(Call { system, capability, route: None, limits: None }),
         role: Role::Forward,
         depends_on: Default::default(),
         successors: Default::default(),
@@ -41,6 +41,7 @@ fn task(events: Vec<Event>) -> Task {
         deadline: None,
         max_parallel: None,
         identity: None,
+        flow: tasker_engine::flow::WorkflowFlow::default(),
         on_failure: Vec::new(),
         steps: ["a", "b", "c", "d", "e"].map(step).into(),
         places: BTreeMap::new(),
@@ -55,6 +56,8 @@ fn task(events: Vec<Event>) -> Task {
         origin: None,
         trace: Trace { trace_id: [1; 16], parent: None, sampled: false },
         parent: None,
+        priority: tasker_engine::flow::Priority::default(),
+        concurrency: None,
     }));
     let id = TaskId::from_number(1).expect("not negative");
     let entry = Entry { task: id, first: 1, at: Timestamp::from_millis(0), events: [vec![accepted], events].concat() };
