@@ -34,6 +34,12 @@ fn orders_about_the_fleet_are_accepted() {
         &["system", "drain", "payments", "--version", "2.0.0"],
         &["system", "drain", "payments", "--version", "2.0.0", "--undo"],
         &["capability", "breaker", "payments", "payment.charge", "open"],
+        &["queue", "list"],
+        &["queue", "show", "payments", "payment.charge"],
+        &["queue", "pause", "payments", "payment.charge"],
+        &["queue", "resume", "payments", "payment.charge"],
+        &["queue", "limit", "payments", "payment.charge", "--rate", "5/s", "--burst", "2", "--max-backlog", "unlimited"],
+        &["task", "submit", "order", "--input", "1", "--priority", "-20"],
     ];
     for arguments in good {
         let parsed = Program::try_parse_from(std::iter::once(&"tasker").chain(arguments));
@@ -46,7 +52,21 @@ fn help_texts() {
     let mut program = Program::command().term_width(120);
     program.build();
     insta::assert_snapshot!("help", program.render_long_help().to_string());
-    let ours = ["workflow", "task", "approval", "step", "dlq", "event", "contract", "worker", "system", "capability", "completion", "help"];
+    let ours = [
+        "workflow",
+        "task",
+        "approval",
+        "step",
+        "dlq",
+        "event",
+        "contract",
+        "worker",
+        "system",
+        "capability",
+        "queue",
+        "completion",
+        "help",
+    ];
     for group in ours {
         let command = program.find_subcommand_mut(group).expect("it exists");
         insta::assert_snapshot!(format!("help_{group}"), command.render_long_help().to_string());
@@ -64,6 +84,9 @@ fn what_makes_no_sense_is_refused_with_the_usage_exit_code() {
         &["worker", "drain"],
         &["system", "drain", "payments"],
         &["capability", "breaker", "payments", "payment.charge"],
+        &["queue", "limit", "payments", "payment.charge"],
+        &["queue", "limit", "payments", "payment.charge", "--burst", "2"],
+        &["task", "submit", "order", "--input", "1", "--priority", "101"],
         &["capability", "breaker", "payments", "payment.charge", "half_open"],
         &["task", "submit", "order"],
         &["task", "submit", "order", "--input", "{}", "--input-lines", "x"],

@@ -51,7 +51,7 @@ fn every_example_fits_the_schema() {
 }
 
 /// Diagnostics that structure alone shows, so that an editor can.
-const STRUCTURAL: [&str; 12] = [
+const STRUCTURAL: [&str; 13] = [
     "manifest.unknown_field",
     "manifest.missing_field",
     "manifest.wrong_type",
@@ -64,6 +64,7 @@ const STRUCTURAL: [&str; 12] = [
     "manifest.several_kinds",
     "manifest.field_of_other_kind",
     "manifest.exactly_one",
+    "manifest.bad_rate",
 ];
 
 #[test]
@@ -108,6 +109,11 @@ fn places() -> Vec<(&'static str, String)> {
         ("/$defs/capability/oneOf/1", system("    capabilities: [{ name: x.y, bogus: 1 }]\n")),
         ("/$defs/capability/oneOf/1/properties/http", system("    capabilities: [{ name: x.y, http: { bogus: 1 } }]\n")),
         ("/$defs/capability/oneOf/1/properties/breaker", system("    capabilities: [{ name: x.y, breaker: { bogus: 1 } }]\n")),
+        ("/$defs/rate_limit/oneOf/1", system("    rate_limit: { rate: 1/s, bogus: 1 }\n")),
+        ("/$defs/keyed_rate/oneOf/1", step(&format!("{call}    rate_limit: {{ rate: 1/s, bogus: 1 }}\n"))),
+        ("/$defs/step_concurrency", step(&format!("{call}    concurrency: {{ limit: 1, bogus: 1 }}\n"))),
+        ("/$defs/task_concurrency", with("", call) + "concurrency: { limit: 1, bogus: 1 }\n"),
+        ("/$defs/priority/oneOf/1", with("", call) + "priority: { min: 1, bogus: 1 }\n"),
         ("/$defs/error", system("    capabilities: [{ name: x.y, errors: { e: { bogus: 1 } } }]\n")),
         ("/$defs/step", step(&format!("{call}    bogus: 1\n"))),
         ("/$defs/retry", step(&format!("{call}    retry: {{ bogus: 1 }}\n"))),
@@ -184,7 +190,8 @@ fn every_field_says_what_it_is_for() {
 }
 
 /// Words and fields that no example needs, and why.
-const WITHOUT_EXAMPLE: [(&str, &str); 4] = [
+const WITHOUT_EXAMPLE: [(&str, &str); 5] = [
+    ("queue", "what `on_limit` is unless something else is said"),
     ("all", "what `join` is unless something else is said"),
     ("auto", "what `transport` is unless something else is said"),
     ("attached", "what `mode` is unless something else is said"),

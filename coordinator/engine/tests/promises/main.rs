@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use world::{World, moves};
 
 /// Everything that can be recorded about a task. Each must have happened often, or the test says little about it.
-const EVENTS: [&str; 32] = [
+const EVENTS: [&str; 33] = [
     "task_accepted",
     "deadline_set",
     "step_ready",
@@ -43,6 +43,7 @@ const EVENTS: [&str; 32] = [
     "task_failed",
     "task_cancelled",
     "step_kept",
+    "task_admitted",
     "approval_commented",
 ];
 

@@ -86,6 +86,8 @@ pub fn agrees(task: &Task, kept: &BTreeSet<StepIndex>) {
         let thought = opinion(task, step);
         let state = &task.steps[place].state;
         let expected = match state {
+            // Nothing of a task that waits for its turn begins, whatever its dependencies say.
+            StepState::Pending if task.queued => continue,
             StepState::Pending => Opinion::NotYet,
             // These say nothing about the dependencies.
             StepState::Skipped { reason: SkipReason::NotNeeded | SkipReason::Person, .. } => continue,
