@@ -30,10 +30,13 @@ fn poisoned(task: &Task, step: StepIndex, message: &str) -> Option<Failure> {
     let progress = task.progress(step);
     // What was before a person asked for another try does not count any more.
     let counted = progress.closed.get(progress.forgiven as usize..).unwrap_or_default();
-    let dead = counted.iter().rev().take_while(|closed| closed.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Lost));
-    let mut workers: Vec<String> = dead.map(|closed| name(&closed.target)).collect();
+    let dead = counted.iter().rev().map_while(|closed| {
+        let failure = closed.failure.as_ref().filter(|failure| failure.kind == FailureKind::Lost)?;
+        Some(name(&closed.target, &failure.message))
+    });
+    let mut workers: Vec<&str> = dead.collect();
     workers.reverse();
-    workers.extend(task.open_attempt(step).map(|open| name(&open.target)));
+    workers.extend(task.open_attempt(step).map(|open| name(&open.target, message)));
     if workers.len() < DEATHS_MAX {
         return None;
     }
@@ -42,10 +45,11 @@ fn poisoned(task: &Task, step: StepIndex, message: &str) -> Option<Failure> {
     Some(Failure::new(FailureKind::Permanent, code::worker_poisoned(), said))
 }
 
-fn name(target: &Target) -> String {
+/// A worker that took over an attempt which was opened for somebody else is named only by what was said of its end.
+fn name<'a>(target: &'a Target, said: &'a str) -> &'a str {
     match target {
-        Target::Session(session) => session.to_string(),
-        Target::Responders | Target::Http | Target::Child(_) => "-".to_owned(),
+        Target::Session(session) => session.as_str(),
+        Target::Responders | Target::Http | Target::Child(_) => said,
     }
 }
 
