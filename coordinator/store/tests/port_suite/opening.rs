@@ -88,6 +88,8 @@ pub async fn a_database_of_the_first_version_is_brought_up_to_date(database: Dat
         "DROP TABLE secrets",
         "DROP TABLE kept_events",
         "DROP TABLE workflow_pauses",
+        "DROP TABLE dead_letters",
+        "DROP TABLE dead_letters_missed",
         "DROP INDEX keys_by_age",
         "DROP INDEX keys_by_end",
         "ALTER TABLE keys DROP COLUMN valid_until",
