@@ -258,8 +258,8 @@ fn what_comes_before_a_task_was_read_after_a_start_is_not_lost() {
         }
         let url = coordinator.setup().worker_url();
         let _desk = Responder::start(&url, "desk", "do", |_| Reply::Result(json!({}))).await?;
-        for number in WAITING - 20..WAITING {
-            let task = api.finished_as(&waiting[number], "succeeded").await?;
+        for (number, id) in waiting.iter().enumerate().skip(WAITING - 20) {
+            let task = api.finished_as(id, "succeeded").await?;
             ensure!(task["result"] == json!({ "amount": number }), "{task:#}");
         }
         for id in &working {

@@ -191,6 +191,14 @@ fn tasks_of_one_key_wait_or_are_cancelled_also_across_a_kill_and_a_full_backlog_
         refused.problem(429, "backlog.full")?;
         let queue = api.get("/v1/queues/bank/card.charge").await?.ok()?;
         ensure!(queue["waiting"] == 7, "{queue:#}");
+
+        // Somebody comes who does the work: what waits in any of the lines is done, and there is room again.
+        let worker = ScriptedWorker::join(&coordinator.setup().worker_url(), &api, bank(4), |_| Play::Succeed).await?;
+        for id in &ids {
+            api.finished(id).await?;
+        }
+        ensure!(worker.taken().len() == ids.len() - 3, "three were cancelled: {:?}", worker.taken());
+        api.finished_as(&api.submit("small", json!(null)).await?, "succeeded").await?;
         coordinator.stop().await?;
         coordinator.check(stage, &ids).await?;
         Ok(())

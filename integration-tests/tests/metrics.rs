@@ -61,7 +61,8 @@ async fn workload(api: &Api, url: &str) -> Result<(Page, Vec<ScriptedWorker>)> {
 fn counts_what_happened(page: &Page) -> Result<()> {
     let tasks = TASKS as f64;
     let (bank, shop) = (("system", "bank"), ("system", "shop"));
-    let table: &[(&str, &[(&str, &str)], f64)] = &[
+    type Expected<'e> = (&'e str, &'e [(&'e str, &'e str)], f64);
+    let table: &[Expected<'_>] = &[
         ("tasker_tasks_accepted_total", &[("namespace", "default"), ("workflow", "measured")], tasks),
         ("tasker_tasks_finished_total", &[], tasks),
         ("tasker_task_duration_seconds_count", &[("workflow", "measured")], tasks),

@@ -18,10 +18,13 @@ const UNMATCHED: &str = "unmatched";
 #[derive(Clone, Default)]
 pub(crate) struct Metrics(Arc<Numbers>);
 
+/// How long requests took, by the template that matched.
+type ByRoute = BTreeMap<String, Histogram>;
+
 #[derive(Default)]
 struct Numbers {
     /// By method, status and route. Bounded by the routes there are; held for the time of one look-up.
-    requests: Mutex<BTreeMap<(&'static str, u16), BTreeMap<String, Histogram>>>,
+    requests: Mutex<BTreeMap<(&'static str, u16), ByRoute>>,
     resets: AtomicU64,
     panics: AtomicU64,
 }

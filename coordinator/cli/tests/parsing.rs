@@ -27,7 +27,7 @@ fn every_command_has_an_example_or_is_a_group() {
 
 #[test]
 fn orders_about_the_fleet_are_accepted() {
-    let good: [&[&str]; 6] = [
+    let good: [&[&str]; 12] = [
         &["worker", "drain", "aB3dE5gH7jK9mN1pQ2rS4t"],
         &["worker", "drain", "-B3dE5gH7jK9mN1pQ2rS4t", "--system", "payments"],
         &["worker", "drain", "--system", "payments", "--3dE5gH7jK9mN1pQ2rS4t"],
@@ -80,7 +80,7 @@ fn help_texts() {
 
 #[test]
 fn what_makes_no_sense_is_refused_with_the_usage_exit_code() {
-    let bad: [&[&str]; 28] = [
+    let bad: [&[&str]; 31] = [
         &["worker", "drain"],
         &["system", "drain", "payments"],
         &["capability", "breaker", "payments", "payment.charge"],

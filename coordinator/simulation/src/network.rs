@@ -94,7 +94,7 @@ impl Network {
     }
 
     /// A worker publishes. Hello and poll go to one coordinator, the rest to all.
-    pub fn from_worker(&self, cluster: &Cluster, session: &SessionId, subject: &str, body: Vec<u8>) {
+    pub fn send_from_worker(&self, cluster: &Cluster, session: &SessionId, subject: &str, body: Vec<u8>) {
         let mut state = self.lock();
         if lasts(state.cut_workers.get(session).and_then(|cut| cut.out)) {
             return;

@@ -124,7 +124,7 @@ impl Worker {
 
     fn publish_as(&self, system: &str, tail: &str, body: &impl Message) {
         let subject = format!("tasker.v1.default.{system}.{tail}");
-        self.cluster.network.from_worker(&self.cluster, &self.session, &subject, body.encode_to_vec());
+        self.cluster.network.send_from_worker(&self.cluster, &self.session, &subject, body.encode_to_vec());
     }
 
     fn credit(&self) -> proto::Credit {

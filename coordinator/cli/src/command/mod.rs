@@ -125,6 +125,7 @@ struct Alone {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "built once per process, and clap flattens no boxes")]
 enum AloneCommand {
     #[command(flatten)]
     Client(Command),

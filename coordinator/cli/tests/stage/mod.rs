@@ -22,6 +22,7 @@ pub struct Program {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "built once per test, and clap flattens no boxes")]
 pub enum Commands {
     /// Run everything in one process
     Dev,

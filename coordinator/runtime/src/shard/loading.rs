@@ -232,8 +232,8 @@ impl Shard {
     pub(super) fn load(&mut self, id: TaskId, pending: Pending) {
         match pending {
             // A worker's reply that is dropped is sent again.
-            Pending::Reply(_) if self.loads.outside >= OUTSIDE_MAX => return,
-            Pending::Command(command) if self.loads.outside >= OUTSIDE_MAX => return refuse(*command, busy()),
+            Pending::Reply(_) if self.loads.outside >= OUTSIDE_MAX => {}
+            Pending::Command(command) if self.loads.outside >= OUTSIDE_MAX => refuse(*command, busy()),
             Pending::Reply(_) | Pending::Command(_) => {
                 self.loads.outside += 1;
                 self.loads.want(id, pending);
