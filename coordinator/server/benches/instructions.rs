@@ -32,7 +32,10 @@ const BATCH: usize = 64;
 /// Bytes of a result, as in the table of `docs/performance.md`.
 const PAYLOAD: usize = 256;
 
-const PATHS: [(&str, fn(usize) -> anyhow::Result<()>); 8] = [
+/// Goes along a hot path so many times.
+type HotPath = fn(usize) -> anyhow::Result<()>;
+
+const PATHS: [(&str, HotPath); 8] = [
     ("engine: a task of four steps, from acceptance to its end", engine),
     ("engine: a task of a thousand steps, from acceptance to its end", graph),
     ("wire: a batch of 64 replies is read", replies),
@@ -52,7 +55,7 @@ fn main() -> anyhow::Result<()> {
             path(rounds.parse().context("the rounds are no number")?)?;
         }
         // `cargo bench` and `cargo test` give flags of their own: one round of everything shows that it works.
-        [flags @ ..] if flags.iter().all(|flag| flag.starts_with('-')) => PATHS.iter().try_for_each(|(_, path)| path(1))?,
+        flags if flags.iter().all(|flag| flag.starts_with('-')) => PATHS.iter().try_for_each(|(_, path)| path(1))?,
         _ => bail!("instructions list | instructions PATH ROUNDS"),
     }
     Ok(())

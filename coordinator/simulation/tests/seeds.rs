@@ -29,7 +29,7 @@ fn every_promise_holds_while_faults_last_and_everything_ends_once_they_are_over(
                     let options = Options::new(seed);
                     let outcome = run(options.clone());
                     let mut found = outcome.violations;
-                    if seed % TWICE_EVERY == 0 && run(options.clone()).hash != outcome.hash {
+                    if seed.is_multiple_of(TWICE_EVERY) && run(options.clone()).hash != outcome.hash {
                         found.push("the same seed did not do the same twice".to_owned());
                     }
                     let mut seen = seen.lock().expect("no test panics while holding it");

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 const START_MAX: Duration = Duration::from_secs(20);
 
 /// What workers and coordinator connect to.
+#[expect(clippy::large_enum_variant, reason = "there is one per benchmark")]
 pub enum Nats {
     /// The coordinator listens at this address.
     Embedded(String),
