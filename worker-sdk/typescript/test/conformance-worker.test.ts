@@ -26,7 +26,7 @@ afterAll(async () => {
   await coordinator.close();
 });
 
-const CAPABILITIES = ["echo", "echo_sync", "fail", "declared", "sleep", "stubborn", "progress", "large", "wrong", "context", "log", "count"];
+const CAPABILITIES = ["echo", "echo_sync", "fail", "declared", "sleep", "heavy", "stubborn", "progress", "large", "wrong", "context", "log", "count"];
 
 test("it announces every capability of the suite, each with a strict input schema", () => {
   const hello = coordinator.hellos.all[0];
