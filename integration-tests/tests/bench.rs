@@ -49,7 +49,9 @@ fn the_other_shapes_and_languages_run() -> Result<()> {
         [["--workflow", "diamond:3", "--worker-language", "python"], ["--workflow", "for_each:20", "--worker-language", "typescript"]]
     {
         let report = bench(&[&["--tasks", "20", "--in-flight", "10", "--payload", "64"], arguments.as_slice()].concat())?;
-        expect_numbers(&report, &["/steps_per_second", "/cpu_us_per_step/workers"])?;
+        expect_numbers(&report, &["/steps_per_second"])?;
+        // A run this short may use less processor time than the kernel counts.
+        ensure!(report["cpu_us_per_step"]["workers"].is_number(), "{report:#}");
     }
     Ok(())
 }
@@ -57,7 +59,8 @@ fn the_other_shapes_and_languages_run() -> Result<()> {
 #[test]
 fn a_private_postgresql_and_a_nats_server_are_started_and_gone_afterwards() -> Result<()> {
     let report = bench(&["--tasks", "40", "--in-flight", "20", "--database", "postgres", "--nats", "own"])?;
-    expect_numbers(&report, &["/steps_per_second", "/cpu_us_per_step/database"])?;
+    expect_numbers(&report, &["/steps_per_second"])?;
+    ensure!(report["cpu_us_per_step"]["database"].is_number(), "{report:#}");
     ensure!(report["database"] == "postgres" && report["bus"] == "nats-server, own", "{report:#}");
     Ok(())
 }

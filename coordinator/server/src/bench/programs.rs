@@ -53,7 +53,7 @@ pub fn worker(language: Language, directory: &Path) -> anyhow::Result<WorkerProg
         Language::Python => {
             let candidates = [above(".venv/bin/python"), on_path("python3"), on_path("python")];
             match candidates.into_iter().flatten().find(|program| can(program, &["-c", "import tasker_worker"])) {
-                Some(program) => Ok(WorkerProgram { program, arguments: write("worker.py", include_str!("workers/noop.py"))?, sdk: None }),
+                Some(program) => Ok(WorkerProgram { program, arguments: write("noop.py", include_str!("workers/noop.py"))?, sdk: None }),
                 None => bail!(
                     "[bench.program_missing]: no Python that can import `tasker_worker`: looked at .venv/bin/python here and above, and at python3 on PATH; run `make setup`, or activate an environment with the package"
                 ),
@@ -69,7 +69,7 @@ pub fn worker(language: Language, directory: &Path) -> anyhow::Result<WorkerProg
                 )
             };
             let sdk = Some(format!("file://{}", sdk.display()));
-            Ok(WorkerProgram { program, arguments: write("worker.mjs", include_str!("workers/noop.mjs"))?, sdk })
+            Ok(WorkerProgram { program, arguments: write("noop.mjs", include_str!("workers/noop.mjs"))?, sdk })
         }
     }
 }
