@@ -20,6 +20,7 @@ use tasker_scheduler::Target;
 use tasker_scheduler::breaker::Override;
 use tasker_telemetry::reading::Readings;
 use tokio::sync::oneshot::Sender;
+use tokio::time::Instant;
 
 /// Where a task's history is and what is needed to understand it.
 pub(crate) struct Head {
@@ -265,6 +266,13 @@ impl Command {
     }
 }
 
+/// When the store was asked for a key, on both clocks: the one on the wall may jump, and the other means nothing beside stored instants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LookedUp {
+    pub wall: Timestamp,
+    pub at: Instant,
+}
+
 /// A task to be accepted.
 pub(crate) struct NewTask {
     pub namespace: Namespace,
@@ -292,7 +300,7 @@ pub(crate) struct IdentifiedSubmission {
     pub key: String,
     pub used: Option<KeyUse>,
     /// When the store was asked: identities used since then are known to the loop.
-    pub looked_up_at: Timestamp,
+    pub looked_up_at: LookedUp,
 }
 
 /// The id of an event that was not found in the store.
@@ -300,7 +308,7 @@ pub(crate) struct KeyedEvent {
     /// Under which it is remembered.
     pub key: String,
     /// When it was not found.
-    pub looked_up_at: Timestamp,
+    pub looked_up_at: LookedUp,
     /// As the sender gave it.
     pub id: String,
 }
@@ -310,5 +318,5 @@ pub(crate) struct KeyedSubmission {
     pub key: String,
     pub fingerprint: Digest,
     /// When it was not found: keys accepted since then are known to the loop.
-    pub looked_up_at: Timestamp,
+    pub looked_up_at: LookedUp,
 }

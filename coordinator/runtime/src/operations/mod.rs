@@ -27,7 +27,7 @@ pub use queues::{QueueChange, QueueState, Word};
 pub use request::*;
 pub(crate) use watchers::Watchers;
 
-use crate::command::Command;
+use crate::command::{Command, LookedUp};
 use crate::host::{Door, Doors, Leave, Place};
 use crate::port::egress::Egress;
 use crate::port::shards::Shards;
@@ -38,6 +38,7 @@ use std::time::Duration;
 use tasker_engine::{Namespace, ShardId, SystemName, TaskId};
 use tasker_telemetry::reading::Readings;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio::time::Instant;
 
 /// A handle on a running coordinator; cheap to clone.
 #[derive(Clone)]
@@ -337,6 +338,11 @@ impl Operations {
         if self.leave.send(Leave { grace, done }).await.is_ok() {
             let _ = answered.await;
         }
+    }
+
+    /// Before the store is asked for a key.
+    fn looks_up(&self) -> LookedUp {
+        LookedUp { wall: self.clock.now(), at: Instant::now() }
     }
 
     /// Sends a command and waits for its answer.

@@ -162,9 +162,9 @@ impl Operations {
         let payload = payload_of(payload)?;
         let mut identified = None;
         if let Some(id) = id {
-            let (used_key, looked_up_at) = (event_key(&name, &key, &id), self.clock.now());
+            let (used_key, looked_up_at) = (event_key(&name, &key, &id), self.looks_up());
             let found = self.door(namespace)?.store.find_key(namespace, &used_key).await.map_err(unreadable)?;
-            if found.is_some_and(|used| !used.is_over(looked_up_at)) {
+            if found.is_some_and(|used| !used.is_over(looked_up_at.wall)) {
                 return Ok(EventTaken::repeated());
             }
             identified = Some(KeyedEvent { key: used_key, looked_up_at, id });

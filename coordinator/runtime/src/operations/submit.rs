@@ -50,7 +50,7 @@ impl Operations {
         let mut keyed = None;
         if let Some(key) = &submit.idempotency_key {
             let fingerprint = fingerprint(&submit);
-            let looked_up_at = self.clock.now();
+            let looked_up_at = self.looks_up();
             if let Some(used) = self.door(namespace)?.store.find_key(namespace, key).await.map_err(unreadable)? {
                 if used.fingerprint != fingerprint {
                     return Err(SubmitError::KeyReused { key: key.clone(), task: used.task });
@@ -90,7 +90,7 @@ impl Operations {
                 Accepted::Done(submitted) => return Ok(submitted),
                 Accepted::LookUp { key, submission } => (key, submission),
             };
-            let looked_up_at = self.clock.now();
+            let looked_up_at = self.looks_up();
             let used = self.door(&submission.namespace)?.store.find_key(&submission.namespace, &key).await.map_err(unreadable)?;
             if let Some(used) = &used {
                 // The task there is may not be in memory, where its trace is read from.

@@ -2,7 +2,7 @@
 
 use super::resident::Resident;
 use super::{Shard, catalog};
-use crate::command::{Accepted, KeyedSubmission, NewTask};
+use crate::command::{Accepted, KeyedSubmission, LookedUp, NewTask};
 use crate::operations::submit::IDENTITY_PREFIX;
 use crate::operations::{ChangeError, SubmitError, Submitted, Unavailable};
 use crate::port::store::KeyUse;
@@ -125,8 +125,9 @@ impl Shard {
 
     /// Whether a key may have been used since the store was asked for it without the loop knowing: too long ago, or before this loop was there,
     /// while another one wrote the same shard.
-    pub(super) fn is_stale_look_up(&self, at: Timestamp) -> bool {
-        at <= self.started_at || self.clock.now().since(at) > KEY_LOOKUP_VALID
+    pub(super) fn is_stale_look_up(&self, looked_up: LookedUp) -> bool {
+        let waited = looked_up.at.elapsed().max(self.clock.now().since(looked_up.wall));
+        looked_up.at <= self.started || waited > KEY_LOOKUP_VALID
     }
 
     fn existing(&self, task: TaskId) -> Submitted {
