@@ -110,11 +110,13 @@ fn step(dice: &mut Dice, text: &mut String, place: u64, children: &[String], han
 fn call(dice: &mut Dice, text: &mut String, place: u64, kind: u64, handlers: &mut Vec<(String, bool)>) {
     let system = dice.pick(&SYSTEMS).expect("three systems");
     let _ = writeln!(text, "    owner: {system}\n    capability: {system}.work");
-    let mut timeout = format!("running: {}ms", dice.between(1_500, 5_000));
-    if dice.percent(20) {
-        let _ = write!(timeout, ", waiting: {}s", dice.between(6, 20));
+    // Without a limit only the lease, and asking again for what is not held, bring back an attempt that was lost.
+    let running = dice.percent(60).then(|| format!("running: {}ms", dice.between(1_500, 5_000)));
+    let waiting = dice.percent(20).then(|| format!("waiting: {}s", dice.between(6, 20)));
+    let limits: Vec<String> = running.into_iter().chain(waiting).collect();
+    if !limits.is_empty() {
+        let _ = writeln!(text, "    timeout: {{ {} }}", limits.join(", "));
     }
-    let _ = writeln!(text, "    timeout: {{ {timeout} }}");
     let _ = writeln!(
         text,
         "    retry: {{ kind: exponential, base: {}ms, cap: 2s, max_attempts: {} }}",
