@@ -341,9 +341,12 @@ fn a_step_that_nobody_takes_waits_no_longer_than_it_may() {
         // Nobody at all.
         taken(&single_step_ends(&api, "nobody", json!({ "ms": 1 }), "timed_out", "step.waiting_timeout").await?)?;
         // Somebody, with both hands full.
-        let _worker = coordinator.worker_with(stage, Language::Rust, "only", &[("TASKER_SLOTS", "1")]).await?;
+        let _worker = coordinator.worker_with(stage, Language::Rust, "only", &[("TASKER_SLOTS", "2")]).await?;
         let first = api.submit("nobody", json!({ "ms": 600_000 })).await?;
-        api.step_in(&first, "step", "running").await?;
+        let second = api.submit("nobody", json!({ "ms": 600_000 })).await?;
+        for held in [&first, &second] {
+            api.step_in(held, "step", "running").await?;
+        }
         taken(&single_step_ends(&api, "nobody", json!({ "ms": 1 }), "timed_out", "step.waiting_timeout").await?)?;
         ensure!(api.task(&first).await?["status"] == "running", "the limit on waiting ended a step that runs");
         Ok(())
