@@ -212,13 +212,13 @@ use crate::time::Timestamp;
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0u8; 13];
-        for (place, byte) in text.iter_mut().enumerate() {
+        let mut text = *b"tsk_0000000000000";
+        for (place, byte) in text[4..].iter_mut().enumerate() {
             let shift = 60 - 5 * place;
             *byte = CROCKFORD[((self.0 >> shift) & 31) as usize];
         }
-        f.write_str("tsk_")?;
-        text.iter().try_for_each(|byte| fmt::Write::write_char(f, *byte as char))
+        // In one piece: a step says it several times.
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -284,7 +284,7 @@ impl From<StepName> for StepLabel {
 impl fmt::Display for StepLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.item {
-            None => write!(f, "{}", self.name),
+            None => f.write_str(self.name.as_str()),
             Some(item) => write!(f, "{}[{item}]", self.name),
         }
     }

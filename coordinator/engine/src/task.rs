@@ -685,6 +685,9 @@ impl Task {
     /// What stays the same across the attempts of a step: hand it to whoever must not act twice. A retry of a task keeps the keys of the
     /// first, because the outside world is the same.
     pub fn idempotency_key(&self, step: StepIndex) -> String {
-        format!("{}/{}", self.submission.origin.unwrap_or(self.id), self.label(step))
+        use std::fmt::Write;
+        let mut key = String::with_capacity(48);
+        write!(key, "{}/{}", self.submission.origin.unwrap_or(self.id), self.label(step)).expect("writing to a string does not fail");
+        key
     }
 }

@@ -7,11 +7,7 @@ use tasker_telemetry::span::ITEM_SPANS_MAX;
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
+    hex::encode(bytes)
 }
 
 /// Reads a W3C `traceparent`; none if it is not one, as the standard asks.

@@ -23,6 +23,10 @@ use args::{Cli, ConfigCommand, DebugCommand, TopCommand};
 use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
+/// One step makes and drops some hundred small values, many of them on another thread than they were made on.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

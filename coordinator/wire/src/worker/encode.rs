@@ -116,16 +116,11 @@ fn millis(duration: Duration) -> u64 {
 
 /// W3C Trace Context; empty if there is no span to continue.
 pub(crate) fn traceparent(trace: &Trace) -> String {
-    use std::fmt::Write;
     let Some(parent) = trace.parent else { return String::new() };
     let mut text = String::with_capacity(55);
-    text.push_str("00-");
-    for byte in trace.trace_id {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-    }
-    text.push('-');
-    for byte in parent {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+    for (separator, part) in [("00-", &trace.trace_id[..]), ("-", &parent[..])] {
+        text.push_str(separator);
+        text.push_str(&hex::encode(part));
     }
     text.push_str(if trace.sampled { "-01" } else { "-00" });
     text
