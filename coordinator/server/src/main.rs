@@ -29,7 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match threads(&mut tokio::runtime::Builder::new_multi_thread()).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: the process cannot start its threads: {error}");
@@ -40,6 +40,16 @@ fn main() -> ExitCode {
     // Reads that still run must not hold up the end.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     code
+}
+
+/// One core is left to the thread that writes the database: on a small machine each thread more is one more to be woken on a step's way (ADR 15).
+/// `TOKIO_WORKER_THREADS` says otherwise.
+fn threads(runtime: &mut tokio::runtime::Builder) -> &mut tokio::runtime::Builder {
+    if std::env::var_os("TOKIO_WORKER_THREADS").is_some() {
+        return runtime;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    runtime.worker_threads(cores.saturating_sub(1).max(1))
 }
 
 async fn run(cli: Cli) -> ExitCode {

@@ -213,7 +213,10 @@ impl Store for DiskPort {
             if batch.is_empty() {
                 return Ok(());
             }
-            self.0.commit_now(batch).await
+            // As the real ones do: a caller that is gone does not interrupt a commit.
+            let process = self.0.clone();
+            let commit = tokio::spawn(async move { process.commit_now(batch).await });
+            commit.await.unwrap_or_else(|_| Err(unknown("the writer is gone")))
         })
     }
 

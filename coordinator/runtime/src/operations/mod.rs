@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tasker_engine::{Namespace, ShardId, SystemName, TaskId};
 use tasker_telemetry::reading::Readings;
+use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -105,7 +106,7 @@ impl Operations {
         dry_run: bool,
         force: Option<Force>,
     ) -> Result<Applied, ApplyError> {
-        let checked = tasker_manifest::check(source, file, namespace);
+        let checked = aside(|| tasker_manifest::check(source, file, namespace));
         let Some(manifest) = checked.manifest else { return Err(ApplyError::Invalid(checked.diagnostics)) };
         let source = Arc::from(source);
         let warnings = checked.diagnostics;
@@ -361,6 +362,15 @@ impl Operations {
 
 /// How long a database may take to take a harmless row.
 const PROBE: Duration = Duration::from_secs(2);
+
+/// Does what takes more than a moment beside the runtime's threads, because one of them carries the loop. In a runtime of one thread, such as the
+/// simulation's, nothing else is to be done meanwhile.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
 
 fn enter(door: &Door, command: Command) -> Result<(), Unavailable> {
     door.commands.try_send(command).map_err(|refused| match refused {

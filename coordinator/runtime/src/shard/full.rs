@@ -50,7 +50,7 @@ impl Shard {
             self.full = Some(Full { since: Instant::now(), from, answering: false });
         }
         let store = self.store.clone();
-        let commit = tokio::spawn(async move {
+        let commit = Box::pin(async move {
             tokio::time::sleep(TRY_EVERY).await;
             store.commit(*batch).await
         });

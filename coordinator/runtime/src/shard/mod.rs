@@ -69,6 +69,7 @@ use catalog::Catalog;
 use children::Nursery;
 use counters::Counters;
 use effects::Effects;
+use futures::future::BoxFuture;
 use group::{AfterCommit, Group};
 use http::Manners;
 use letters::Letters;
@@ -184,7 +185,8 @@ pub(crate) struct Shard {
 }
 
 struct InFlight {
-    commit: JoinHandle<Result<(), CommitError>>,
+    /// Waited for in the loop itself: a task of its own would be one more thread to wake, twice.
+    commit: BoxFuture<'static, Result<(), CommitError>>,
     after: Vec<AfterCommit>,
     rows: usize,
     /// The newest journal row of all that was decided before it began.
@@ -320,7 +322,7 @@ impl Shard {
         let (batch, after) = group.split();
         failpoint::pass(Failpoint::BeforeCommit);
         let store = self.store.clone();
-        let commit = tokio::spawn(async move { store.commit(batch).await });
+        let commit = Box::pin(async move { store.commit(batch).await });
         self.in_flight = Some(InFlight { commit, after, rows, last: self.last, since: Instant::now() });
     }
 
@@ -395,7 +397,6 @@ async fn finished(in_flight: &mut Option<InFlight>) -> (InFlight, Result<(), Com
         Some(running) => {
             let outcome = (&mut running.commit).await;
             let done = in_flight.take().expect("it was there a moment ago");
-            let outcome = outcome.unwrap_or_else(|panicked| Err(CommitError::Unknown(Box::new(panicked))));
             (done, outcome)
         }
     }
