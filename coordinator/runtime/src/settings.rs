@@ -1,8 +1,11 @@
 //! What may be set, and the limits that may not.
 
 use crate::operations::GatePolicy;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
-use tasker_engine::ShardId;
+use tasker_engine::flow::Weight;
+use tasker_engine::{Namespace, ShardId};
 
 /// How the loop behaves. The server fills it in from its configuration.
 #[derive(Debug, Clone)]
@@ -22,6 +25,8 @@ pub struct Settings {
     pub keep_keys: Duration,
     /// The most tasks that may be active at once; beyond it submissions are answered with 429. Default 1,000,000.
     pub active_tasks_max: usize,
+    /// The share of namespaces in what those of a shard wait for together; 1 for those that are not named.
+    pub namespace_weights: Arc<BTreeMap<Namespace, Weight>>,
     /// What becomes of a worker whose contract does not fit the applied workflows. Default: it is refused.
     pub gate: GatePolicy,
 }
@@ -36,6 +41,7 @@ impl Default for Settings {
             sweep: Duration::from_secs(1),
             keep_keys: Duration::from_secs(7 * 24 * 3600),
             active_tasks_max: 1_000_000,
+            namespace_weights: Arc::default(),
             gate: GatePolicy::default(),
         }
     }

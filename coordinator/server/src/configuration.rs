@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tasker_egress::{AllowList, Signer};
+use tasker_engine::flow::Weight;
 use tasker_engine::{Namespace, SystemName};
 use tasker_runtime::operations::GatePolicy;
 
@@ -38,6 +39,7 @@ pub struct Configuration {
     /// How often lists and searches catch up, and tasks that only wait leave the memory; zero: with each commit.
     pub sweep: Duration,
     pub peer_url: Option<String>,
+    pub namespace_weights: BTreeMap<Namespace, Weight>,
     pub gate: GatePolicy,
     pub public_url: PublicUrl,
     pub egress_allow: AllowList,
@@ -93,6 +95,12 @@ const SETTINGS: &[Setting] = &[
     setting("drain_timeout", "TASKER_DRAIN_TIMEOUT", Some("20s"), "how long a stop waits for open attempts, 0s to 10m"),
     setting("active_tasks_max", "TASKER_ACTIVE_TASKS_MAX", Some("1000000"), "tasks active at once before submissions get 429"),
     setting("sweep", "TASKER_SWEEP", Some("1s"), "how often lists catch up and tasks that wait leave the memory, 0s (each commit) to 60s"),
+    setting(
+        "namespace_weights",
+        "TASKER_NAMESPACE_WEIGHTS",
+        None,
+        "NAMESPACE=WEIGHT, several with commas: shares of 1 to 100; 1 if not named",
+    ),
     setting("gate", "TASKER_GATE", Some("refuse"), "refuse or warn: a worker whose contract does not fit the applied workflows"),
     setting("peer_url", "TASKER_PEER_URL", None, "where other coordinators of the database reach this API; absent: its own address"),
     setting("public_url", "TASKER_PUBLIC_URL", None, "where HTTP systems reach this API for callbacks; absent: they must answer at once"),
@@ -144,6 +152,7 @@ impl Configuration {
             active_tasks_max: parse(layers, "active_tasks_max", "a number from 1 to 10000000", |text| {
                 text.parse().ok().filter(|number| (1..=10_000_000).contains(number))
             })?,
+            namespace_weights: weights(text("namespace_weights").as_deref().unwrap_or_default())?,
             gate: parse(layers, "gate", "`refuse` or `warn`", |text| text.parse().ok())?,
             peer_url: text("peer_url"),
             public_url: text("public_url").map_or(PublicUrl::None, PublicUrl::At),
@@ -212,6 +221,21 @@ fn list(text: &str) -> Vec<&str> {
 
 fn allow_list(text: &str) -> anyhow::Result<AllowList> {
     AllowList::parse(&list(text)).map_err(|invalid| anyhow::anyhow!("[config.out_of_range]: egress.allow: {invalid}"))
+}
+
+fn weights(text: &str) -> anyhow::Result<BTreeMap<Namespace, Weight>> {
+    let mut weights = BTreeMap::new();
+    for entry in list(text) {
+        let malformed =
+            || format!("[config.malformed]: namespace_weights: `{entry}`; give NAMESPACE=WEIGHT with a weight from 1 to {}", Weight::MAX);
+        let (name, weight) = entry.split_once('=').with_context(malformed)?;
+        let namespace = Namespace::new(name.trim()).with_context(malformed)?;
+        let weight = weight.trim().parse().ok().and_then(Weight::new).with_context(malformed)?;
+        if weights.insert(namespace, weight).is_some() {
+            bail!("[config.malformed]: namespace_weights names `{}` twice", name.trim());
+        }
+    }
+    Ok(weights)
 }
 
 /// Reads the files with the secrets of HTTP systems.
@@ -306,7 +330,8 @@ fn written(value: &toml::Value) -> Option<String> {
         toml::Value::Integer(number) => Some(number.to_string()),
         toml::Value::Array(entries) => Some(entries.iter().map(plain).collect::<Option<Vec<_>>>()?.join(",")),
         toml::Value::Table(entries) => {
-            let entry = |(name, value): (&String, &toml::Value)| Some(format!("{name}={}", plain(value)?));
+            let text = |value: &toml::Value| value.as_integer().map(|number| number.to_string()).or_else(|| plain(value));
+            let entry = |(name, value): (&String, &toml::Value)| Some(format!("{name}={}", text(value)?));
             Some(entries.iter().map(entry).collect::<Option<Vec<_>>>()?.join(","))
         }
         toml::Value::Float(_) | toml::Value::Boolean(_) | toml::Value::Datetime(_) => None,
@@ -383,6 +408,9 @@ mod tests {
             ("nats_listen", "0.0.0.0:7422", "config.unsafe"),
             ("active_tasks_max", "0", "config.malformed"),
             ("gate", "open", "config.malformed"),
+            ("namespace_weights", "billing", "config.malformed"),
+            ("namespace_weights", "billing=0", "config.malformed"),
+            ("namespace_weights", "billing=1,billing=2", "config.malformed"),
             ("otlp_metrics_period", "10ms", "config.out_of_range"),
             ("peer_url", "tasker-1:7420", "config.out_of_range"),
             ("public_url", "tasker.example.com", "config.out_of_range"),
@@ -418,6 +446,14 @@ mod tests {
     }
 
     #[test]
+    fn namespaces_have_shares() {
+        let File(entries) = toml::from_str("namespace_weights = { billing = 3, \"web-shop\" = 100 }").expect("TOML");
+        let read = with(&[("namespace_weights", &written(&entries["namespace_weights"]).expect("a table"))]).expect("acceptable");
+        let shares: Vec<(&str, u8)> = read.namespace_weights.iter().map(|(name, weight)| (name.as_str(), weight.get())).collect();
+        assert_eq!(shares, [("billing", 3), ("web-shop", 100)]);
+    }
+
+    #[test]
     fn sections_lists_and_tables_of_the_file_become_settings() {
         let File(entries) = toml::from_str(
             "lease = \"9s\"\n[egress]\nallow = [\"10.0.0.0/8\", \"a.internal\"]\n[egress.secrets]\npayments = \"/x\"\n\"p/q\" = \"/y\"",
@@ -426,7 +462,7 @@ mod tests {
         let read: BTreeMap<String, Option<String>> = flat(entries).into_iter().map(|(name, value)| (name, written(&value))).collect();
         let expected = [("egress.allow", "10.0.0.0/8,a.internal"), ("egress.secrets", "p/q=/y,payments=/x"), ("lease", "9s")];
         assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).into());
-        for value in ["[1]", "[\"a,b\"]", "true", "{ a = 1 }", "1.5"] {
+        for value in ["[1]", "[\"a,b\"]", "true", "{ a = true }", "1.5"] {
             let File(entries) = toml::from_str(&format!("x = {value}")).expect("TOML");
             assert_eq!(written(&entries["x"]), None, "{value}");
         }

@@ -73,6 +73,7 @@ pub async fn dev(dev: Dev) -> anyhow::Result<ExitCode> {
         active_tasks_max: 1_000_000,
         sweep: Settings::default().sweep,
         peer_url: None,
+        namespace_weights: BTreeMap::new(),
         gate: GatePolicy::Refuse,
         // Services under development run on this machine, and so do the systems that call back.
         public_url: PublicUrl::Listener,
@@ -160,6 +161,7 @@ impl Coordinator {
             lease: configuration.lease,
             active_tasks_max: configuration.active_tasks_max,
             sweep: configuration.sweep,
+            namespace_weights: Arc::new(configuration.namespace_weights.clone()),
             gate: configuration.gate,
             ..Settings::default()
         };

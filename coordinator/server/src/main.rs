@@ -29,7 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match threads(&mut tokio::runtime::Builder::new_multi_thread()).enable_all().build() {
+    let runtime = match threads(&mut tokio::runtime::Builder::new_multi_thread()).thread_stack_size(STACK_BYTES).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: the process cannot start its threads: {error}");
@@ -41,6 +41,9 @@ fn main() -> ExitCode {
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     code
 }
+
+/// Room for the deepest schema and expression that the limits admit, also in a build without optimisation; only what is used of it is memory.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// One core is left to the thread that writes the database: on a small machine each thread more is one more to be woken on a step's way (ADR 15).
 /// `TOKIO_WORKER_THREADS` says otherwise.

@@ -151,6 +151,8 @@ table! {
     STORE_ROWS: Counter, Sum, "tasker_store_rows_committed_total" [] "Journal rows committed."
     STORE_FSYNC: Histogram(FINE), Sum, "tasker_store_fsync_seconds" [] "Time that the database's own commit took, with its fsync; SQLite only."
     STORE_ERRORS: Counter, Sum, "tasker_store_errors_total" ["kind"] "Writes that failed: fenced by another coordinator, no space, unknown in their outcome, or a probe."
+    LEASE_LATENESS: Histogram(FINE), Sum, "tasker_lease_lateness_seconds" [] "How much later than it should this coordinator's sign of life was confirmed by the database; PostgreSQL only."
+    SHARDS_HELD: Gauge, Sum, "tasker_shards_held" [] "Shards that this coordinator runs."
     EPOCH: Gauge, Largest, "tasker_epoch" [] "The epoch of the lease under which this process writes."
 
     BUS_CONNECTED: Gauge, Smallest, "tasker_bus_connected" [] "Whether messages can be sent to workers now."

@@ -11,7 +11,7 @@ use crate::limits::{DEPTH_MAX, SAMPLES_MAX};
 use crate::number;
 use crate::render::{short, short_case, short_value};
 use crate::sample::case_samples;
-use crate::shape::{Case, Ref, Set, View};
+use crate::shape::{Case, Graph, Ref, Set, View};
 use crate::text;
 use serde_json::Value;
 use std::sync::Arc;
@@ -63,7 +63,8 @@ pub(crate) struct Checker<'e> {
     /// Whether what a schema leaves unsaid is unproven rather than everything.
     pub(crate) lenient: bool,
     /// Pairs that are assumed, and pairs that were shown with them; a refuted assumption takes its followers with it.
-    assumed: Vec<Pair>,
+    /// The graphs are kept with them, so that the address of one that is gone never stands for another.
+    assumed: Vec<(Pair, [Arc<Graph>; 2])>,
     pub(crate) cuts: usize,
 }
 
@@ -127,10 +128,10 @@ impl<'e> Checker<'e> {
         let pair = (sub.key(), sup.key());
         let mark = self.assumed.len();
         if tangled {
-            if self.assumed.contains(&pair) {
+            if self.assumed.iter().any(|(known, _)| *known == pair) {
                 return Outcome::Fits;
             }
-            self.assumed.push(pair);
+            self.assumed.push((pair, [sub.graph.clone(), sup.graph.clone()]));
         }
         let mut worst = Outcome::Fits;
         let mut broken_everywhere = true;

@@ -43,7 +43,8 @@ pub(crate) struct Builder<'s> {
     slots: Vec<Slot<'s>>,
     names: BTreeMap<u32, Arc<str>>,
     schemas: BTreeMap<usize, u32>,
-    meets: BTreeMap<(Key, Key), u32>,
+    /// The parts are kept with it, so that the address of one that is gone never stands for another.
+    meets: BTreeMap<(Key, Key), (u32, Ref, Ref)>,
     tangled: bool,
 }
 
@@ -119,13 +120,13 @@ impl<'s> Builder<'s> {
             _ => {}
         }
         let pair = if key(a) <= key(b) { (key(a), key(b)) } else { (key(b), key(a)) };
-        if let Some(known) = self.meets.get(&pair) {
+        if let Some((known, _, _)) = self.meets.get(&pair) {
             self.tangled = true;
             return Ref::Local(*known);
         }
         let part = self.plan(Plan::Meet(a.clone(), b.clone()));
         if let Ref::Local(at) = part {
-            self.meets.insert(pair, at);
+            self.meets.insert(pair, (at, a.clone(), b.clone()));
         }
         part
     }

@@ -10,7 +10,7 @@ mod plan;
 pub(crate) use doors::Door;
 pub use doors::{Doors, Place};
 
-use crate::operations::Operations;
+use crate::operations::{Household, Operations};
 use crate::port::bus::{Bus, Inbound};
 use crate::port::egress::Egress;
 use crate::port::shards::{BEAT, Claim, Epoch, LEASE, Shards, Standing};
@@ -86,6 +86,7 @@ struct Host {
     ended: FuturesUnordered<JoinHandle<Ended>>,
     /// When the database last said that this coordinator lives.
     confirmed: Instant,
+    household: Arc<Household>,
     /// Failed starts, by when they may be tried again.
     resting: BTreeMap<ShardId, Instant>,
 }
@@ -105,14 +106,15 @@ type Started = (ShardId, Result<Option<(Epoch, shard::Running, Door)>, HostError
 /// A shard that is ours to run cannot be recovered.
 pub async fn host(installation: Installation) -> Result<Hosted, HostError> {
     let (leave, leaving) = mpsc::channel(4);
-    let Installation { doors, shards, egress, surroundings, .. } = &installation;
-    let operations = Operations::new(doors.clone(), shards.clone(), egress.clone(), surroundings.clock.clone(), leave);
+    let household = Arc::new(Household::default());
+    let operations = Operations::new(&installation, household.clone(), leave);
     let mut host = Host {
         installation,
         held: BTreeMap::new(),
         starting: BTreeMap::new(),
         ended: FuturesUnordered::new(),
         confirmed: Instant::now(),
+        household,
         resting: BTreeMap::new(),
     };
     let (started, starts) = mpsc::channel(usize::from(ShardId::COUNT_MAX));
@@ -161,7 +163,9 @@ impl Host {
 
     async fn beat(&mut self) -> Result<Standing, ReadError> {
         let standing = self.installation.shards.beat(self.installation.url.as_deref()).await?;
-        self.confirmed = Instant::now();
+        let now = Instant::now();
+        self.household.confirmed(now.duration_since(self.confirmed).saturating_sub(BEAT));
+        self.confirmed = now;
         Ok(standing)
     }
 

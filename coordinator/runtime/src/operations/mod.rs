@@ -4,6 +4,7 @@
 
 mod answer;
 mod callback;
+mod figures;
 mod gate;
 mod letters;
 mod outside;
@@ -17,6 +18,7 @@ mod watchers;
 
 pub use answer::*;
 pub use callback::{CallbackError, CallbackRefusal, Disposition};
+pub(crate) use figures::Household;
 pub use gate::*;
 pub use letters::*;
 pub use outside::*;
@@ -28,7 +30,8 @@ pub use request::*;
 pub(crate) use watchers::Watchers;
 
 use crate::command::{Command, LookedUp};
-use crate::host::{Door, Doors, Leave, Place};
+use crate::host::{Door, Doors, Installation, Leave, Place};
+use crate::port::bus::Bus;
 use crate::port::egress::Egress;
 use crate::port::shards::Shards;
 use crate::port::store::{ReadError, Search};
@@ -36,7 +39,6 @@ use crate::port::surroundings::Clock;
 use std::sync::Arc;
 use std::time::Duration;
 use tasker_engine::{Namespace, ShardId, SystemName, TaskId};
-use tasker_telemetry::reading::Readings;
 use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use tokio::time::Instant;
@@ -46,8 +48,10 @@ use tokio::time::Instant;
 pub struct Operations {
     doors: Doors,
     shards: Arc<dyn Shards>,
+    bus: Arc<dyn Bus>,
     egress: Arc<dyn Egress>,
     clock: Arc<dyn Clock>,
+    household: Arc<Household>,
     leave: mpsc::Sender<Leave>,
     /// Shares for requests that settle many dead letters.
     bulk: Arc<Semaphore>,
@@ -57,14 +61,18 @@ pub struct Operations {
 pub const PAGE_MAX: usize = 200;
 
 impl Operations {
-    pub(crate) fn new(
-        doors: Doors,
-        shards: Arc<dyn Shards>,
-        egress: Arc<dyn Egress>,
-        clock: Arc<dyn Clock>,
-        leave: mpsc::Sender<Leave>,
-    ) -> Self {
-        Self { doors, shards, egress, clock, leave, bulk: Arc::new(Semaphore::new(letters::BULK_REQUESTS_MAX)) }
+    pub(crate) fn new(installation: &Installation, household: Arc<Household>, leave: mpsc::Sender<Leave>) -> Self {
+        let Installation { doors, shards, bus, egress, surroundings, .. } = installation;
+        Self {
+            doors: doors.clone(),
+            shards: shards.clone(),
+            bus: bus.clone(),
+            egress: egress.clone(),
+            clock: surroundings.clock.clone(),
+            household,
+            leave,
+            bulk: Arc::new(Semaphore::new(letters::BULK_REQUESTS_MAX)),
+        }
     }
 
     /// The shard of a namespace.
@@ -316,21 +324,6 @@ impl Operations {
             }
         }
         ("store", true, described)
-    }
-
-    /// What was counted and measured since the start, and how things stand now, of all shards that run here together; see
-    /// [`tasker_telemetry::metric`].
-    ///
-    /// # Errors
-    /// The coordinator cannot answer now.
-    pub async fn figures(&self) -> Result<Readings, Unavailable> {
-        let mut together = Readings::default();
-        for door in self.doors.open() {
-            let (answer, answered) = oneshot::channel();
-            enter(&door, Command::Figures { answer })?;
-            together.merge(answered.await.map_err(|_| Unavailable::Unknown)?);
-        }
-        Ok(together)
     }
 
     /// Stops taking work, lets what is open be answered for at most `grace` unless another coordinator takes over, commits, and closes the ports.

@@ -36,12 +36,6 @@ impl Shard {
         for (code, count) in self.letters.figures() {
             readings.add(&metric::DEAD_LETTERS, &[&code], count);
         }
-        readings.add(&metric::BUS_CONNECTED, &[], self.bus.is_connected());
-        // There from the start, so that the first one that is dropped is seen as a rise.
-        readings.add(&metric::BUS_REJECTED, &["outgoing_full"], 0_u64);
-        for (reason, count) in self.bus.refused() {
-            readings.add(&metric::BUS_REJECTED, &[reason], count);
-        }
         readings
     }
 
@@ -105,7 +99,7 @@ impl Shard {
                 (SessionState::Active, Some(_)) => fleet.withheld += 1,
                 (SessionState::Draining | SessionState::Left, _) => fleet.draining += 1,
             }
-            fleet.used += self.attempts.count_of(&session.key) as u64;
+            fleet.used += self.slots_used(session);
             fleet.free += u64::from(session.available(uptime, lease));
         }
         for (number, ((namespace, system), fleet)) in systems.into_iter().enumerate() {

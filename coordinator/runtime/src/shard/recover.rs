@@ -134,6 +134,9 @@ impl Shard {
             full: None,
             draining: None,
         };
+        for (namespace, weight) in &*shard.settings.namespace_weights {
+            shard.scheduler.set_namespace_weight(namespace, *weight);
+        }
         if recovery.last > 0 {
             shard.scheduler.set_cold();
         }

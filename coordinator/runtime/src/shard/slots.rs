@@ -7,6 +7,7 @@
 //! that cheap steps are not starved in their turn.
 
 use super::Shard;
+use super::attempts::Open;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use tasker_engine::{CapabilityName, Namespace, SystemName};
@@ -70,6 +71,20 @@ impl Shard {
         };
         let costs = session.capabilities.keys().map(|capability| (capability.clone(), cost(capability)));
         costs.filter(|(_, cost)| *cost > 1).collect()
+    }
+
+    /// How many slots of a session its open attempts take.
+    pub(super) fn slots_used(&self, session: &Session) -> u64 {
+        if !self.has_costs() {
+            return self.attempts.count_of(&session.key) as u64;
+        }
+        let cost = |open: &Open| {
+            let asked = self.residents.get(open.task).and_then(|known| known.task.definition(open.step).call());
+            asked.map_or(1, |asked| {
+                session.cost(&asked.capability, self.slots.declared(&session.key.namespace, &session.key.system, &asked.capability))
+            })
+        };
+        self.attempts.of_session(&session.key).iter().map(|(_, open)| u64::from(cost(open))).sum()
     }
 
     /// Whether a session keeps its free slots for a step of another lane.

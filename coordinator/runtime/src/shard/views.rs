@@ -13,6 +13,7 @@ use std::time::Duration;
 use tasker_engine::{CapabilityName, Namespace, StepName, SystemName, TaskId};
 use tasker_registry::Session;
 use tasker_registry::registry::System;
+use tokio::sync::oneshot;
 
 impl Shard {
     pub(super) fn take_question(&mut self, command: Command) {
@@ -20,7 +21,7 @@ impl Shard {
             Command::Show { namespace, id, answer } => {
                 let found =
                     self.residents.get(id).filter(|known| known.task.submission.namespace == namespace).map(|resident| self.view(resident));
-                self.answer(answer, Ok(found));
+                self.answer_about(id, answer, Ok(found));
             }
             Command::Head { namespace, id, answer } => {
                 let found = self.residents.get(id).filter(|known| known.task.submission.namespace == namespace);
@@ -29,7 +30,7 @@ impl Shard {
                     last: resident.last,
                     finished: resident.task.status.is_terminal(),
                 });
-                self.answer(answer, Ok(head));
+                self.answer_about(id, answer, Ok(head));
             }
             Command::WaitFinished { namespace, id, answer } => {
                 let found = self.residents.get(id).filter(|known| known.task.submission.namespace == namespace);
@@ -41,7 +42,7 @@ impl Shard {
                     }
                     found => {
                         let view = found.map(|resident| self.view(resident));
-                        self.answer(answer, Ok(view));
+                        self.answer_about(id, answer, Ok(view));
                     }
                 }
             }
@@ -56,6 +57,22 @@ impl Shard {
             }
             other => self.take_overview(other),
         }
+    }
+
+    /// Answers a question about one task: at once if everything that the answer speaks of is durable, so that reading what rests is quick however
+    /// much is being committed; otherwise after the commit, like everything else.
+    fn answer_about<A: Send + 'static>(&mut self, id: TaskId, answer: oneshot::Sender<A>, value: A) {
+        match self.is_durable(id) {
+            // Whoever asked may have gone.
+            true => drop(answer.send(value)),
+            false => self.answer(answer, value),
+        }
+    }
+
+    /// Whether a crash would undo nothing of a task, and nothing of its children.
+    fn is_durable(&self, id: TaskId) -> bool {
+        let is_durable = |id: TaskId| self.residents.get(id).is_none_or(|known| known.last <= self.committed_to);
+        is_durable(id) && self.residents.get(id).is_none_or(|known| children_of(&known.task).into_keys().all(is_durable))
     }
 
     /// Questions about more than one task.
