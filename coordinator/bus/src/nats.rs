@@ -2,12 +2,13 @@
 
 use crate::door::{Door, Refused};
 use crate::responders;
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tasker_engine::ShardId;
 use tasker_runtime::port::bus::{Answer, Bus, Call, CallOutcome, Inbound, Inbox, ToWorker};
 use tasker_wire::worker::{Subjects, encode};
@@ -18,6 +19,10 @@ use tokio_util::sync::CancellationToken;
 const OUTGOING_MAX: usize = 65_536;
 /// How often the server is asked for a sign of life, so that a silent one is noticed within seconds.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the coordinator says something to itself through the server, and how long after hearing it last it counts as cut off: sooner than
+/// the workers' leases end, because the silence is not theirs then.
+const ECHO_EVERY: Duration = Duration::from_millis(500);
+const ECHO_LATE: Duration = Duration::from_millis(1_500);
 /// How long the first connection is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -68,6 +73,8 @@ pub struct Nats {
     door: Door,
     outgoing: mpsc::Sender<Outgoing>,
     connected: Arc<AtomicBool>,
+    /// When it last heard itself; none if it never did, for instance because it may not.
+    heard: Arc<Mutex<Option<Instant>>>,
     servers: String,
     served: Mutex<BTreeMap<ShardId, CancellationToken>>,
 }
@@ -125,7 +132,11 @@ impl Nats {
         client.flush().await.map_err(|error| ConnectError::Refused(error.to_string()))?;
         let (outgoing, waiting) = mpsc::channel(OUTGOING_MAX);
         tokio::spawn(publish(client.clone(), door.subjects.clone(), waiting));
-        Ok(Self { client, door, outgoing, connected, servers, served: Mutex::default() })
+        let heard = Arc::new(Mutex::new(None));
+        let name = client.new_inbox();
+        let echo = door.subjects.echo(name.rsplit('.').next().unwrap_or(&name));
+        tokio::spawn(hear_oneself(client.clone(), echo, heard.clone()));
+        Ok(Self { client, door, outgoing, connected, heard, servers, served: Mutex::default() })
     }
 }
 
@@ -136,6 +147,24 @@ async fn receive(mut subscriber: async_nats::Subscriber, door: Door) {
 async fn receive_from(subscriber: &mut async_nats::Subscriber, door: &Door) {
     while let Some(message) = subscriber.next().await {
         door.take(&message.subject, message.payload).await;
+    }
+}
+
+/// Says something to itself, again and again. A server that stands still or is cut off closes no connection; that messages pass both ways is known
+/// only from one that has.
+async fn hear_oneself(client: async_nats::Client, subject: String, heard: Arc<Mutex<Option<Instant>>>) {
+    let Ok(mut echoes) = client.subscribe(subject.clone()).await else { return };
+    let mut beat = tokio::time::interval(ECHO_EVERY);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            echo = echoes.next() => match echo {
+                Some(_) => *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now()),
+                None => return,
+            },
+            // What cannot be sent is not heard either.
+            _ = beat.tick() => drop(client.publish(subject.clone(), Bytes::new()).await),
+        }
     }
 }
 
@@ -256,7 +285,8 @@ impl Bus for Nats {
     }
 
     fn is_connected(&self) -> bool {
-        self.connected.load(Ordering::Relaxed)
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        self.connected.load(Ordering::Relaxed) && heard.is_none_or(|at| at.elapsed() < ECHO_LATE)
     }
 
     fn refused(&self) -> BTreeMap<&'static str, u64> {

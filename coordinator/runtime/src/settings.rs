@@ -75,5 +75,7 @@ pub(crate) const CALLS_PER_LANE: usize = 64;
 pub(crate) const REPLY_RESEND: Duration = Duration::from_secs(2);
 /// How often leases, timers of the loop itself and the sweep are looked at.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
+/// The same while nothing is going on.
+pub(crate) const TICK_AT_REST: Duration = Duration::from_millis(500);
 /// How long after a key was not found in the store a submission may still arrive: the loop remembers keys for twice as long.
 pub(crate) const KEY_LOOKUP_VALID: Duration = Duration::from_secs(30);

@@ -46,9 +46,42 @@ fn head(name: &str, version: u64, dice: &mut Dice) -> String {
     if dice.percent(20) {
         let _ = writeln!(text, "max_parallel: {}", dice.between(1, 3));
     }
+    flow(dice, &mut text);
     text.push_str("systems:\n");
     for system in SYSTEMS {
-        let _ = writeln!(text, "  {system}: {{ capabilities: [{{ name: {system}.work, result: {RESULT} }}] }}");
+        let limits = limits(dice);
+        let rate = if dice.percent(10) { " rate_limit: 40/s," } else { "" };
+        let _ = writeln!(text, "  {system}: {{{rate} capabilities: [{{ name: {system}.work,{limits} result: {RESULT} }}] }}");
+    }
+    text
+}
+
+/// In which order its tasks go, and how many at once.
+fn flow(dice: &mut Dice, text: &mut String) {
+    if dice.percent(25) {
+        let _ = writeln!(text, "priority: {{ default: {}, min: -100, max: 100 }}", i64::try_from(dice.below(200)).unwrap_or(0) - 100);
+    }
+    if dice.percent(25) {
+        let _ = writeln!(text, "weight: {}", dice.between(1, 9));
+    }
+    if dice.percent(25) {
+        let on_limit = dice.pick(&["queue", "queue", "cancel_newest", "cancel_in_progress"]).expect("four words");
+        let limit = dice.between(1, 2);
+        let _ = writeln!(text, "concurrency: {{ key: \"${{ task.input.key }}\", limit: {limit}, on_limit: {on_limit} }}");
+    }
+}
+
+/// What a capability is limited by, and what it costs.
+fn limits(dice: &mut Dice) -> String {
+    let mut text = String::new();
+    if dice.percent(15) {
+        let _ = write!(text, " rate_limit: {{ rate: {}/s, burst: {} }},", dice.between(5, 30), dice.between(1, 4));
+    }
+    if dice.percent(15) {
+        let _ = write!(text, " max_concurrent: {},", dice.between(1, 4));
+    }
+    if dice.percent(20) {
+        let _ = write!(text, " slot_cost: {},", dice.between(2, 4));
     }
     text
 }
@@ -124,6 +157,12 @@ fn call(dice: &mut Dice, text: &mut String, place: u64, kind: u64, handlers: &mu
         dice.between(1, 4)
     );
     let _ = writeln!(text, "    on_exhausted: {}", ending(dice));
+    if dice.percent(12) {
+        let _ = writeln!(text, "    rate_limit: {{ rate: {}/s, burst: 2, key: \"${{ task.input.key }}\" }}", dice.between(2, 20));
+    }
+    if dice.percent(12) {
+        let _ = writeln!(text, "    concurrency: {{ limit: {}, key: \"${{ task.input.key }}\" }}", dice.between(1, 2));
+    }
     if matches!(kind, 7 | 8) {
         let stop = *dice.pick(&["on_failure", "never", "{ failures: 2 }", "{ successes: 1 }"]).expect("four words");
         let _ =
@@ -164,9 +203,19 @@ mod tests {
             }
         }
         assert!(count > 100, "only {count} of 200 are accepted");
-        for construct in
-            ["signal:", "event:", "sleep:", "approval:", "workflow: child", "for_each:", "compensate: undo", "join: first", "when:"]
-        {
+        let language =
+            ["signal:", "event:", "sleep:", "approval:", "workflow: child", "for_each:", "compensate: undo", "join: first", "when:"];
+        let flow = [
+            "priority:",
+            "weight:",
+            "on_limit: queue",
+            "on_limit: cancel_",
+            "max_concurrent:",
+            "slot_cost:",
+            " rate_limit: 40/s",
+            "    concurrency:",
+        ];
+        for construct in language.into_iter().chain(flow) {
             assert!(accepted.contains(construct), "`{construct}` is never accepted");
         }
     }

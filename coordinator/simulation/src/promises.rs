@@ -180,6 +180,7 @@ impl Judge {
                     }),
                     _ => {}
                 },
+                Event::TaskAdmitted => seen.push("a task whose turn among those of its key had come"),
                 Event::StepResolved { .. } => seen.push("a held step resolved"),
                 Event::TaskResumed => seen.push("a task paused and resumed"),
                 Event::TaskAccepted(submission) if submission.origin.is_some() => seen.push("a task retried"),

@@ -53,6 +53,8 @@ pub const RARE: &[&str] = &[
     "a task cancelled while it worked",
     "a submission turned away because too many tasks were active",
     "a task on a version that is no longer current",
+    "a task whose turn among those of its key had come",
+    "a step that took several slots",
 ];
 
 impl Sometimes {

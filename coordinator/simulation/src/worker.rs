@@ -128,7 +128,8 @@ impl Worker {
     }
 
     fn credit(&self) -> proto::Credit {
-        let busy = self.held.values().filter(|held| matches!(held.work, Work::Running { .. })).count() as u32;
+        let running = self.held.values().filter(|held| matches!(held.work, Work::Running { .. }));
+        let busy = running.map(|held| held.request.slot_cost.max(1)).sum();
         proto::Credit { free: self.slots.saturating_sub(busy), highest_sequence: self.highest, expires_in_ms: 0 }
     }
 
@@ -158,6 +159,7 @@ impl Worker {
             sdk: Some(proto::Sdk { name: "simulated".into(), version: "1".into(), language: "none".into() }),
             host: "nowhere".into(),
             held: self.held_attempts(),
+            counts_slot_costs: true,
             ..Default::default()
         };
         self.publish("hello", &hello);
@@ -231,6 +233,9 @@ impl Worker {
                 *again_at = now;
             }
             return self.send_again(false);
+        }
+        if request.slot_cost > 1 {
+            self.cluster.sometimes("a step that took several slots");
         }
         let times_out = (request.timeout_ms > 0).then(|| now + Duration::from_millis(request.timeout_ms.min(3_600_000)));
         let (ends, stubborn, outcome) = self.decide(&request);

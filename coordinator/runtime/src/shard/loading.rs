@@ -109,6 +109,11 @@ impl Loads {
         self.wanted.len() + self.under_way.len() >= WANTED_MAX
     }
 
+    /// Whether nothing is read, and nothing will be before something asks for it.
+    pub fn is_idle(&self) -> bool {
+        self.start.is_over && self.pending.is_empty() && self.reads == 0
+    }
+
     /// Whether somebody outside waits for a task to be read.
     pub fn is_awaited(&self) -> bool {
         self.outside > 0

@@ -61,7 +61,7 @@ use crate::port::bus::{Bus, Inbound};
 use crate::port::egress::Egress;
 use crate::port::store::{CommitError, History, ReadError, Sequence, Store};
 use crate::port::surroundings::{Chance, Clock, Surroundings};
-use crate::settings::{COMMANDS_PER_TURN, GROUP_ROWS_MAX, INPUTS_PER_TURN, Settings, TICK};
+use crate::settings::{COMMANDS_PER_TURN, GROUP_ROWS_MAX, INPUTS_PER_TURN, Settings, TICK, TICK_AT_REST};
 use crate::trace::SpanSink;
 use absent::Absent;
 use attempts::{Attempts, TokenKey};
@@ -226,13 +226,13 @@ impl Shard {
     ) -> Result<(), CommitError> {
         let mut requests = Vec::with_capacity(INPUTS_PER_TURN);
         let mut messages = Vec::with_capacity(INPUTS_PER_TURN);
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ticked = Instant::now();
         loop {
             let roomy = self.is_roomy();
             // Without space, changes are refused and questions answered: neither makes the group larger.
             let answering = roomy || self.full.is_some();
             let due = self.next_timer();
+            let tick = ticked + if self.rests() { TICK_AT_REST } else { TICK };
             // Doors that are closed for good say nothing more; asking them again and again would keep the loop from resting.
             let ending = self.draining.is_some();
             tokio::select! {
@@ -249,7 +249,12 @@ impl Shard {
                 }
                 Some(internal) = loaded.recv() => self.take_internal(internal),
                 () = tokio::time::sleep(due), if roomy => {}
-                _ = tick.tick() => self.tick(),
+                () = tokio::time::sleep_until(tick) => {}
+            }
+            // Not a branch of its own: however much arrives, leases and sweeps are looked at.
+            if Instant::now() >= tick {
+                self.tick();
+                ticked = Instant::now();
             }
             self.take_turns(&mut commands, &mut loaded);
             self.read_on();
@@ -272,6 +277,14 @@ impl Shard {
     /// Whether the group that gathers may grow. If not, the loop waits for the commit that runs.
     fn is_roomy(&self) -> bool {
         self.group.batch.journal.len() < GROUP_ROWS_MAX
+    }
+
+    /// Whether nothing is going on: workers beat, and timers that are not due wait.
+    fn rests(&self) -> bool {
+        let decided = self.in_flight.is_some() || !self.group.is_empty() || self.full.is_some() || self.draining.is_some();
+        let under_way = self.attempts.len() > 0 || self.scheduler.waiting() > 0 || !self.loads.is_idle();
+        let to_tidy = !self.projection.is_idle() || !self.drowsy.is_empty() || !self.dozing.is_empty();
+        !(decided || under_way || to_tidy)
     }
 
     fn uptime(&self) -> Duration {

@@ -39,6 +39,11 @@ impl Projection {
         self.dirty.iter().chain(&self.sweep).take(most).copied().collect()
     }
 
+    /// Whether there is nothing to write.
+    pub fn is_idle(&self) -> bool {
+        self.dirty.is_empty() && self.sweep.is_empty()
+    }
+
     /// Whether the task's row in the store, or in a batch on its way there, says the latest.
     pub fn is_clean(&self, id: TaskId) -> bool {
         !self.dirty.contains(&id) && !self.sweep.contains(&id)

@@ -66,6 +66,11 @@ impl Subjects {
         ["hello", "poll", "beat", "reply.*"].map(|tail| format!("{}.*.*.{tail}", self.root))
     }
 
+    /// Where one coordinator hears itself; `name` is drawn at random, and none of the words that end a worker's subject.
+    pub fn echo(&self, name: &str) -> String {
+        format!("{}._coordinator.echo.{name}", self.root)
+    }
+
     /// Reads the subject of a message that arrived; none if it is not one of a worker's.
     pub fn read(&self, subject: &str) -> Option<Arrival> {
         let mut tokens = subject.strip_prefix(&self.root)?.strip_prefix('.')?.split('.');
