@@ -157,10 +157,11 @@ async fn serve(cluster: &Arc<Cluster>, process: &Arc<Process>, dice: &mut Dice) 
     let egress = Arc::new(NoEgress(inbox.clone()));
     let shards = Arc::new(OneShard(process.clone()));
     let installation = Installation { settings, shards, doors, bus, egress, spans: SpanSink::default(), surroundings, url: None };
+    let cuts = cluster.power_cuts();
     let Hosted { operations, mut ended } = match tasker_runtime::host(installation).await {
         Ok(running) => running,
         Err(error) => {
-            if !slot.is_cut_off() && !cluster.is_down() {
+            if !slot.is_cut_off() && !cluster.is_down() && cluster.power_cuts() == cuts {
                 cluster.judge(|judge| {
                     judge.violated(
                         "recovery",

@@ -98,7 +98,10 @@ struct Held {
 }
 
 /// A shard whose loop has been started elsewhere than in the host, so that a long recovery holds up no beat.
-type Started = (ShardId, Result<Option<(Epoch, shard::Running, Door)>, HostError>);
+type Started = (ShardId, Result<Option<Recovered>, HostError>);
+
+/// What is taken up: under which epoch, the loop, and its door.
+type Recovered = (Epoch, shard::Ready, Door);
 
 /// Takes the shards that are free now, starts their loops, and goes on keeping house.
 ///
@@ -264,7 +267,7 @@ impl Host {
         }
     }
 
-    fn settle_start(&mut self, shard: ShardId, outcome: Result<Option<(Epoch, shard::Running, Door)>, HostError>) {
+    fn settle_start(&mut self, shard: ShardId, outcome: Result<Option<Recovered>, HostError>) {
         let took = self.starting.remove(&shard).map(|since| since.elapsed().as_millis() as u64);
         match outcome {
             Ok(Some(started)) => {
@@ -281,16 +284,18 @@ impl Host {
         }
     }
 
-    fn take_up(&mut self, shard: ShardId, (epoch, running, door): (Epoch, shard::Running, Door)) {
-        self.held.insert(shard, Held { epoch, abort: running.ended.abort_handle(), handing_over: false });
-        let watched = tokio::spawn(async move { (shard, epoch, settled(running.ended.await)) });
-        self.ended.push(watched);
+    /// Opens the door and lets the loop begin, in this order: what it asks in its first turn may be answered before the second.
+    fn take_up(&mut self, shard: ShardId, (epoch, ready, door): Recovered) {
         let overheard = self.installation.doors.take_overheard(shard, self.installation.settings.lease);
         if !overheard.is_empty() {
             // The channel is new and holds more than one message.
             let _ = door.inbox.try_send(Inbound::Overheard(overheard));
         }
         self.installation.doors.set(shard, Some(door));
+        let running = ready.run();
+        self.held.insert(shard, Held { epoch, abort: running.abort_handle(), handing_over: false });
+        let watched = tokio::spawn(async move { (shard, epoch, settled(running.await)) });
+        self.ended.push(watched);
     }
 
     /// A loop has ended by itself, or after a hand-over.
@@ -374,19 +379,19 @@ struct Parts {
     surroundings: Surroundings,
 }
 
-/// Takes a shard and starts its loop. `None` if somebody was faster.
-async fn start(parts: Parts, shard: ShardId) -> Result<Option<(Epoch, shard::Running, Door)>, HostError> {
+/// Takes a shard and recovers its loop. `None` if somebody was faster.
+async fn start(parts: Parts, shard: ShardId) -> Result<Option<Recovered>, HostError> {
     let claimed = parts.shards.claim(shard).await.map_err(|error| HostError::Claim(shard, error))?;
     let Some(Claim { epoch, store }) = claimed else { return Ok(None) };
     let (commands, requests) = mpsc::channel(COMMANDS_MAX);
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
     let door = Door { commands, inbox, store: store.clone() };
-    // Subscribed before the loop starts: what arrives meanwhile waits for it.
+    // Subscribed before the loop begins, so that nothing is missed from then on; what arrives before is sent again.
     parts.bus.serve(shard);
     let settings = Settings { shard, ..parts.settings };
     let ways = shard::Ways { requests, messages, committed: parts.doors.committed() };
-    match shard::start(settings, store.clone(), (parts.bus.clone(), parts.egress), ways, parts.spans, parts.surroundings).await {
-        Ok(running) => Ok(Some((epoch, running, door))),
+    match shard::recover(settings, store.clone(), (parts.bus.clone(), parts.egress), ways, parts.spans, parts.surroundings).await {
+        Ok(ready) => Ok(Some((epoch, ready, door))),
         Err(error) => {
             parts.bus.leave(shard);
             store.close().await;

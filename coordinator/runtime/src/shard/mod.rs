@@ -95,12 +95,6 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use waits::Waits;
 
-/// A loop that runs.
-pub struct Running {
-    /// Ends when the loop ends: `Ok` after a drain, an error if a commit failed.
-    pub ended: JoinHandle<Result<(), CommitError>>,
-}
-
 /// How a loop is reached, and whom it tells.
 pub(crate) struct Ways {
     /// What people and programs ask.
@@ -199,22 +193,38 @@ struct Draining {
     answers: Vec<oneshot::Sender<()>>,
 }
 
-/// Recovers what the store knows and starts the loop.
+/// A loop that has recovered and decides nothing yet: it must not begin before its door is open, or answers to what it asks at once would find
+/// nobody and be lost.
+pub(crate) struct Ready {
+    shard: Shard,
+    requests: mpsc::Receiver<Command>,
+    messages: mpsc::Receiver<Inbound>,
+    loaded: mpsc::Receiver<Internal>,
+}
+
+impl Ready {
+    /// Begins. The task ends when the loop ends: `Ok` after a drain, an error if a commit failed.
+    pub fn run(self) -> JoinHandle<Result<(), CommitError>> {
+        tokio::spawn(self.shard.run(self.requests, self.messages, self.loaded))
+    }
+}
+
+/// Recovers what the store knows.
 ///
 /// # Errors
 /// The store cannot be read, or what it holds cannot be understood.
-pub(crate) async fn start(
+pub(crate) async fn recover(
     settings: Settings,
     store: Arc<dyn Store>,
     around: (Arc<dyn Bus>, Arc<dyn Egress>),
     ways: Ways,
     spans: SpanSink,
     surroundings: Surroundings,
-) -> Result<Running, StartError> {
+) -> Result<Ready, StartError> {
     let (internal, loaded) = mpsc::channel(READS_BUFFERED);
     let Ways { requests, messages, committed } = ways;
     let shard = Shard::recover(settings, store, around, surroundings, spans, committed, internal).await?;
-    Ok(Running { ended: tokio::spawn(shard.run(requests, messages, loaded)) })
+    Ok(Ready { shard, requests, messages, loaded })
 }
 
 impl Shard {
