@@ -93,6 +93,7 @@ on_both! {
     durability:
         everything_acknowledged_outlives_a_killed_process,
         a_coordinator_whose_epoch_has_passed_is_fenced,
+        a_coordinator_whose_epoch_has_passed_writes_no_key,
         a_fenced_coordinator_writes_nothing_at_all;
     opening:
         a_second_coordinator_is_refused_and_told_who_is_there,
