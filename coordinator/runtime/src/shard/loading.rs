@@ -77,6 +77,8 @@ pub(super) struct Loads {
     /// Tasks that the store was asked for, or that were read and wait for their parent.
     under_way: BTreeSet<TaskId>,
     reads: usize,
+    /// Tasks whose read failed and is tried again, whatever they wait for: their own timer may have been the reason for it.
+    again: BTreeSet<TaskId>,
     outside: usize,
     companions: BTreeMap<u64, Companions>,
     numbered: u64,
@@ -128,6 +130,16 @@ impl Loads {
     /// Whether a task must stay in memory, because something that was asked for needs it, or is about to.
     pub fn needs(&self, id: TaskId) -> bool {
         self.kept.contains_key(&id) || self.pending.contains_key(&id)
+    }
+
+    /// Whether a task is read again because reading it failed.
+    pub fn is_again(&self, id: TaskId) -> bool {
+        self.again.contains(&id)
+    }
+
+    /// The same, and now is the time.
+    pub fn take_again(&mut self, id: TaskId) -> bool {
+        self.again.remove(&id)
     }
 
     pub fn is_damaged(&self, id: TaskId) -> bool {
@@ -352,12 +364,16 @@ impl Shard {
     fn read_later(&mut self, id: TaskId, error: &str) {
         tracing::warn!(task_id = %id, "a task could not be read and is read again: {error}");
         self.timers.set(self.clock.now().after(RETRY_AFTER), id, None);
+        self.loads.again.insert(id);
         self.serve(id, Some(error.to_owned()));
     }
 
     /// Serves what waited for a task, which is in memory now or does not exist, unless reading failed.
     fn serve(&mut self, id: TaskId, failed: Option<String>) {
         self.loads.under_way.remove(&id);
+        if failed.is_none() {
+            self.loads.again.remove(&id);
+        }
         for waiting in self.loads.pending.remove(&id).unwrap_or_default() {
             if matches!(waiting, Pending::Reply(_) | Pending::Command(_)) {
                 self.loads.outside -= 1;

@@ -90,7 +90,7 @@ impl Shard {
             if self.residents.get(task).is_some() {
                 self.counters.timer_lateness.observe_time(now.since(due));
                 self.fire(task, step, now);
-            } else if self.absent.is_due_at(task, due) != Some(false) {
+            } else if self.loads.take_again(task) || self.absent.is_due_at(task, due) != Some(false) {
                 // What is due is set again when it has been read.
                 self.wake(task);
             }
@@ -108,6 +108,7 @@ impl Shard {
                     Some(step) => !task.status.is_terminal() && step.at() < task.steps.len() && task.step_due(*step) == Some(*due),
                 }
             }
+            None if loads.is_again(*task) => true,
             None => absent.is_due_at(*task, *due).unwrap_or_else(|| absent.contains(*task) || loads.is_unprojected_left(*task)),
         });
     }
