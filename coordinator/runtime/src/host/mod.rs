@@ -166,17 +166,19 @@ impl Host {
 
     async fn beat(&mut self) -> Result<Standing, ReadError> {
         let standing = self.installation.shards.beat(self.installation.url.as_deref()).await?;
-        let now = Instant::now();
-        self.household.confirmed(now.duration_since(self.confirmed).saturating_sub(BEAT));
-        self.confirmed = now;
+        self.confirmed = Instant::now();
         Ok(standing)
     }
 
     /// One beat: says that we live, and does what follows from who else does.
     async fn keep_house(&mut self, started: &mpsc::Sender<Started>) {
+        let before = self.confirmed;
         let asked = tokio::time::timeout(LEASE / 3, self.beat()).await;
         let standing = match asked {
-            Ok(Ok(standing)) => standing,
+            Ok(Ok(standing)) => {
+                self.household.confirmed(self.confirmed.duration_since(before).saturating_sub(BEAT));
+                standing
+            }
             Ok(Err(error)) => return self.unconfirmed(&error.to_string()),
             Err(_) => return self.unconfirmed("the database does not answer"),
         };

@@ -183,6 +183,8 @@ struct InFlight {
     commit: BoxFuture<'static, Result<(), CommitError>>,
     after: Vec<AfterCommit>,
     rows: usize,
+    /// Whether it pauses or resumes workflows, which is no row of any task.
+    pauses: bool,
     /// The newest journal row of all that was decided before it began.
     last: Sequence,
     since: Instant,
@@ -341,12 +343,12 @@ impl Shard {
             self.carry_out(group.into_effects());
             return;
         }
-        let rows = group.batch.journal.len();
+        let (rows, pauses) = (group.batch.journal.len(), !group.batch.workflow_pauses.is_empty());
         let (batch, after) = group.split();
         failpoint::pass(Failpoint::BeforeCommit);
         let store = self.store.clone();
         let commit = Box::pin(async move { store.commit(batch).await });
-        self.in_flight = Some(InFlight { commit, after, rows, last: self.last, since: Instant::now() });
+        self.in_flight = Some(InFlight { commit, after, rows, pauses, last: self.last, since: Instant::now() });
     }
 
     fn after_commit(&mut self, (done, outcome): (InFlight, Result<(), CommitError>)) -> Result<(), CommitError> {

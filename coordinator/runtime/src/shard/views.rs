@@ -69,8 +69,11 @@ impl Shard {
         }
     }
 
-    /// Whether a crash would undo nothing of a task, and nothing of its children.
+    /// Whether a crash would undo nothing of what is said about a task: neither of itself, nor of its children, nor of a pause of its workflow.
     fn is_durable(&self, id: TaskId) -> bool {
+        if !self.group.batch.workflow_pauses.is_empty() || self.in_flight.as_ref().is_some_and(|running| running.pauses) {
+            return false;
+        }
         let is_durable = |id: TaskId| self.residents.get(id).is_none_or(|known| known.last <= self.committed_to);
         is_durable(id) && self.residents.get(id).is_none_or(|known| children_of(&known.task).into_keys().all(is_durable))
     }

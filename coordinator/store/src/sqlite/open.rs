@@ -19,8 +19,8 @@ const PAGE_BYTES: u32 = 4096;
 /// How long a statement waits for another connection. Only the checkpointer and a person with a shell can hold anything.
 pub const BUSY: Duration = Duration::from_secs(5);
 
-/// The writer's page cache, in KiB with SQLite's minus sign: the projection's sweep touches many pages, nearly all of them near the end. Four times as
-/// much brought nothing measurable on a database of ten million steps; what is not here is in the operating system's cache.
+/// The writer's page cache, in KiB with SQLite's minus sign: the projection's sweep touches many pages, nearly all of them near the end. It is
+/// enough for the throughput after ten million steps (`tasker bench --history`); what is not here is in the operating system's cache.
 const WRITER_CACHE: i64 = -16_384;
 
 /// Opens the file, see [`crate::open`].
